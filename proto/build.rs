@@ -1,0 +1,29 @@
+//! Compiles the IDL with protox, so that no protoc need be installed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const SERVICES: [&str; 8] =
+    ["audit", "common", "consent", "directory", "locator", "mpi", "registry", "source"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=signpost");
+    let files = SERVICES.map(|name| format!("signpost/{name}/v1/{name}.proto"));
+    let descriptors = protox::compile(files, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".signpost.locator.v1")
+        .bytes(".signpost.source.v1")
+        // Patient data never reaches a log through Debug (see `redact`).
+        .skip_debug([
+            ".signpost.common.v1.RecordReference",
+            ".signpost.common.v1.Demographics",
+            ".signpost.common.v1.HumanName",
+            ".signpost.common.v1.Address",
+            ".signpost.common.v1.Identifier",
+        ])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

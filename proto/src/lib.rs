@@ -1,0 +1,30 @@
+//! Signpost's gRPC contract: one module per package, generated from `proto/signpost/*/v1`.
+//!
+//! Messages that hold patient data have a `Debug` that prints their type and nothing else.
+
+mod redact;
+
+/// Descriptors of every package, for reflection and for tests over the whole surface.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! package {
+    ($name:ident, $path:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[expect(clippy::allow_attributes, reason = "generated code")]
+        pub mod $name {
+            #[doc = $doc]
+            pub mod v1 {
+                tonic::include_proto!($path);
+            }
+        }
+    };
+}
+
+package!(audit, "signpost.audit.v1", "Audit: who looked?");
+package!(common, "signpost.common.v1", "Vocabulary that every service shares.");
+package!(consent, "signpost.consent.v1", "Consent: may they see it?");
+package!(directory, "signpost.directory.v1", "The directory: who is asking, and where to fetch?");
+package!(locator, "signpost.locator.v1", "The locator: find, list, fetch.");
+package!(mpi, "signpost.mpi.v1", "The master patient index: who is this?");
+package!(registry, "signpost.registry.v1", "The document registry: who holds what?");
+package!(source, "signpost.source.v1", "What a member implements.");

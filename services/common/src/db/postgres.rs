@@ -1,0 +1,58 @@
+//! PostgreSQL 15 or newer: one schema a service.
+
+use sqlx::{
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+
+use super::{Attempt, Error, Secret};
+
+/// The database that SQL in an including module is for.
+pub type Db = sqlx::Postgres;
+
+/// Begins a transaction that writes: READ COMMITTED, which sees what was committed before each statement.
+pub const BEGIN: &str = "BEGIN";
+
+/// False: other writers may change rows between two statements of a transaction unless it locks.
+pub const ONE_WRITER: bool = false;
+
+/// Connections of one service.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    /// For statements that only read.
+    pub read: PgPool,
+    /// For transactions that write: the same connections.
+    pub write: PgPool,
+}
+
+/// Connects, makes the schema when it is missing, and brings it up to date.
+pub async fn open(
+    url: &Secret,
+    schema: &'static str,
+    connections_max: u32,
+    migrations: &Migrator,
+) -> Result<Pools, Error> {
+    let options: PgConnectOptions = url.expose().parse()?;
+    // A plan for each set of parameters costs more than it saves on point queries.
+    let options = options
+        .application_name(&format!("signpost-{schema}"))
+        .options([("search_path", schema), ("plan_cache_mode", "force_generic_plan")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections_max)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
+    // The schema is a constant of the calling service, not input.
+    let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+    let made = sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&pool).await;
+    // Two processes that start at once may both try; the loser finds the schema there.
+    if let Err(error) = made
+        && error.as_database_error().is_none_or(|e| !e.is_unique_violation())
+    {
+        return Err(error.into());
+    }
+    migrations.run(&pool).await?;
+    Ok(Pools { read: pool.clone(), write: pool })
+}
+
+include!("replay.rs");

@@ -1,0 +1,106 @@
+//! Errors as callers see them: a code, a stable reason, and the fields at fault (AIP-193).
+
+use std::{fmt::Display, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::db;
+
+/// Domain of every reason.
+pub const DOMAIN: &str = "signpost";
+
+const NO_METADATA: [(String, String); 0] = [];
+
+/// Makes an error with a stable reason, upper snake case.
+pub fn error(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, NO_METADATA);
+    Status::with_error_details(code, message, details)
+}
+
+/// The caller is not who it says, or does not say.
+pub fn unauthenticated(reason: &str, message: impl Into<String>) -> Status {
+    error(Code::Unauthenticated, reason, message)
+}
+
+/// The caller may not do this.
+pub fn denied(reason: &str, message: impl Into<String>) -> Status {
+    error(Code::PermissionDenied, reason, message)
+}
+
+/// There is no such thing, or the caller may not know of it.
+pub fn not_found(reason: &str, message: impl Into<String>) -> Status {
+    error(Code::NotFound, reason, message)
+}
+
+/// The state of things does not allow it.
+pub fn precondition(reason: &str, message: impl Into<String>) -> Status {
+    error(Code::FailedPrecondition, reason, message)
+}
+
+/// Something else is there under the same id.
+pub fn already_exists(reason: &str, message: impl Into<String>) -> Status {
+    error(Code::AlreadyExists, reason, message)
+}
+
+/// A later release builds this.
+pub fn unimplemented(what: &str) -> Status {
+    error(Code::Unimplemented, "NOT_BUILT", format!("{what} is part of the contract and not built yet"))
+}
+
+/// It may work when tried again after a while.
+pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, NO_METADATA);
+    details.set_retry_info(Some(Duration::from_millis(500)));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// A field of the request is wrong.
+///
+/// `field` is its path in the request, for instance `demographics.names[0].family`.
+pub fn invalid(field: &str, message: impl Display) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", DOMAIN, NO_METADATA);
+    details.add_bad_request_violation(field, message.to_string());
+    Status::with_error_details(Code::InvalidArgument, format!("{field}: {message}"), details)
+}
+
+/// Returns the reason of an error, empty when it has none.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+/// Returns the path of the first field at fault, empty when none is named.
+pub fn field(status: &Status) -> String {
+    let violations = status.get_details_bad_request().map(|details| details.field_violations);
+    violations.and_then(|v| v.into_iter().next()).map(|v| v.field).unwrap_or_default()
+}
+
+/// Logs a failure of the database and hides it from the caller.
+pub fn database(error: &db::Error) -> Status {
+    if let db::Error::RequestIdReused = error {
+        return already_exists("REQUEST_ID_REUSED", error.to_string());
+    }
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    tracing::error!(%error, cause, "database failed");
+    unavailable("DATABASE_UNAVAILABLE", "the service cannot reach its data; try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_field_is_named() {
+        let status = invalid("names[0].family", "must not be empty");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(field(&status), "names[0].family");
+        assert_eq!(reason(&status), "INVALID_FIELD");
+    }
+
+    #[test]
+    fn database_text_does_not_leave() {
+        let status = database(&db::Error::Database(sqlx::Error::Protocol("secret".into())));
+        assert!(!status.message().contains("secret"));
+        assert!(status.get_details_retry_info().is_some());
+    }
+}

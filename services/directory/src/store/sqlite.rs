@@ -1,0 +1,5 @@
+//! The store on SQLite.
+
+use signpost_common::db::sqlite::{BEGIN, Db, Pools};
+
+include!("sql.rs");
