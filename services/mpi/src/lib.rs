@@ -1,1 +1,49 @@
-//! stub
+//! The master patient index: every member's source records, and the persons they belong to.
+//!
+//! A record is stored with the decision that linked it in one transaction, and acknowledged after the commit.
+//! Decisions are kept as events. The index knows nothing of documents or consent.
+
+use std::sync::Arc;
+
+use signpost_common::{clock::SharedClock, db, hash::Blinder, rpc::audit::AuditTrail};
+use signpost_proto::mpi::v1::master_patient_index_service_server::MasterPatientIndexServiceServer;
+use tonic::service::Routes;
+
+pub mod domain;
+pub mod store;
+
+mod convert;
+mod error;
+mod feed;
+mod service;
+
+/// Where the service keeps its data.
+#[derive(Debug)]
+pub struct Config {
+    /// The database.
+    pub database: db::Location,
+    /// Turns blocking keys into tokens; the same key must be used for the life of the database.
+    pub blinder: Blinder,
+}
+
+/// What the service needs from others.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where stewards' decisions are recorded.
+    pub audit: AuditTrail,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+/// Opens the database and returns the service.
+pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
+    let store = Arc::from(store::open(&config.database).await?);
+    let index = domain::Index::new(config.blinder);
+    let service = service::Service { store, index: Arc::new(index), audit: deps.audit, clock: deps.clock };
+    Ok(Routes::new(MasterPatientIndexServiceServer::new(service)))
+}
+
+/// Brings the schema up to date and does nothing else.
+pub async fn migrate(database: &db::Location) -> Result<(), db::Error> {
+    store::open(database).await.map(drop)
+}

@@ -72,7 +72,7 @@ impl Admission {
         method: &str,
         peer: &Peer,
         headers: &HeaderMap,
-    ) -> Result<Caller, (Caller, Status)> {
+    ) -> Result<Context, (Caller, Status)> {
         let mut seen = Caller::default();
         let result = self.identify(method, peer, headers, &mut seen).await;
         result.map_err(|status| (seen, status))
@@ -84,7 +84,7 @@ impl Admission {
         peer: &Peer,
         headers: &HeaderMap,
         seen: &mut Caller,
-    ) -> Result<Caller, Status> {
+    ) -> Result<Context, Status> {
         let rule = access::rule(method)
             .ok_or_else(|| status::error(Code::Unimplemented, "METHOD_UNKNOWN", "there is no such method"))?;
         let certificate = match peer {
@@ -119,10 +119,11 @@ impl Admission {
         let forwarded = headers.get(CALLER_METADATA);
         if party.kind == MemberKind::Exchange {
             inside(rule)?;
-            return match forwarded {
-                Some(_) => forwarded_caller(headers),
-                None => Ok(Context::exchange(party.member_id.as_str()).caller),
+            let caller = match forwarded {
+                Some(_) => forwarded_caller(headers)?,
+                None => Context::exchange(party.member_id.as_str()).caller,
             };
+            return Ok(Context { caller, inside: true, operator: false, deadline: deadline(headers) });
         }
         if forwarded.is_some() {
             return Err(status::denied(
@@ -130,8 +131,10 @@ impl Admission {
                 "only services of the exchange may forward a caller",
             ));
         }
+        let operator = party.kind == MemberKind::Operator;
+        let context = |caller| Context { caller, inside: false, operator, deadline: deadline(headers) };
         if rule.open {
-            return Ok(seen.clone());
+            return Ok(context(seen.clone()));
         }
         let bearer = bearer(headers);
         let caller = token::verify(bearer, &party, &certificate.fingerprint, self.0.clock.now());
@@ -143,7 +146,7 @@ impl Admission {
         if !rule.permits(party.kind, caller.role()) {
             return Err(status::denied("ROLE_NOT_PERMITTED", "the user's role may not call this method"));
         }
-        Ok(caller)
+        Ok(context(caller))
     }
 
     /// Records a refusal. A refusal stands even when it cannot be recorded.
@@ -158,7 +161,8 @@ impl Admission {
             reason,
             ..Event::default()
         };
-        let context = Context { caller, deadline: Instant::now() + Duration::from_secs(5) };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let context = Context { caller, inside: false, operator: false, deadline };
         // The trail logs its own failure.
         audit.append(&context, event).await.ok();
     }
@@ -266,10 +270,7 @@ where
                 let began = Instant::now();
                 let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer::NoCertificate);
                 let response = match admission.admit(&method, &peer, request.headers()).await {
-                    Ok(caller) => {
-                        let context = Context { caller, deadline: deadline(request.headers()) };
-                        run(&mut inner, request, context).await
-                    }
+                    Ok(context) => run(&mut inner, request, context).await,
                     Err((caller, refusal)) => {
                         admission.audit_refusal(&method, caller, &refusal).await;
                         Ok(refusal.into_http())
@@ -326,7 +327,8 @@ where
             let admitted = rule.and_then(inside).and_then(|()| forwarded_caller(headers));
             match admitted {
                 Ok(caller) => {
-                    let context = Context { caller, deadline: deadline(headers) };
+                    let deadline = deadline(headers);
+                    let context = Context { caller, inside: true, operator: false, deadline };
                     run(&mut inner, request, context).await
                 }
                 Err(refusal) => Ok(refusal.into_http()),

@@ -57,6 +57,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub struct Context {
     /// Who calls, as it was verified.
     pub caller: Caller,
+    /// True when the call came from a service of the exchange, which may have forwarded someone else's.
+    pub inside: bool,
+    /// True when the caller belongs to the operator of the exchange.
+    pub operator: bool,
     /// When the answer is no longer wanted.
     pub deadline: Instant,
 }
@@ -72,7 +76,7 @@ impl Context {
             encounter: String::new(),
             exchange: true,
         };
-        Self { caller, deadline: Instant::now() + DEADLINE_DEFAULT }
+        Self { caller, inside: true, operator: false, deadline: Instant::now() + DEADLINE_DEFAULT }
     }
 
     /// Takes the context that admission put into a request.
@@ -98,7 +102,7 @@ impl Context {
     /// Returns the same context with an earlier deadline.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        Self { caller: self.caller.clone(), deadline: self.deadline.min(Instant::now() + limit) }
+        Self { deadline: self.deadline.min(Instant::now() + limit), ..self.clone() }
     }
 
     /// Returns who calls, as `member/user`.

@@ -1,0 +1,195 @@
+//! Decisions over candidates: which person a record belongs to, and when not to say.
+//!
+//! Fields that are shared at home (phone, address, family name) can outvote a given name or a birth date and would
+//! join twins, or a father with his son. Such a pair is never linked without a person's word, whatever its score.
+
+use crate::{
+    compare::{Field, Level, Levels},
+    model::{Model, Score},
+    normalize::Prepared,
+};
+
+/// Thresholds of a decision, in bits of the final weight.
+#[derive(Debug, Clone, Copy)]
+pub struct Thresholds {
+    /// At least this: the same person (probability 0.9990 at 10 bits).
+    pub link_bits: f64,
+    /// At least this: a steward should look (probability 0.8 at 2 bits).
+    pub review_bits: f64,
+    /// The best person must lead the next by this.
+    pub margin_bits: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { link_bits: 9.0, review_bits: 2.0, margin_bits: 5.0 }
+    }
+}
+
+/// A person and one of its records, found by blocking.
+#[derive(Debug, Clone)]
+pub struct Candidate<P> {
+    /// The person.
+    pub person: P,
+    /// The record, normalised.
+    pub record: Prepared,
+}
+
+/// What to do with a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision<P> {
+    /// It is this person's.
+    Link {
+        /// The person.
+        person: P,
+        /// How sure.
+        score: Score,
+    },
+    /// It may be this person's.
+    Review {
+        /// The person.
+        person: P,
+        /// How sure.
+        score: Score,
+        /// Why it was not decided: stable, upper snake case.
+        reason: &'static str,
+    },
+    /// It is nobody's that is known.
+    New,
+}
+
+/// Decides whose record it is. The order of the candidates does not matter.
+pub fn decide<P: Clone + Ord>(
+    model: &Model,
+    thresholds: Thresholds,
+    record: &Prepared,
+    candidates: &[Candidate<P>],
+) -> Decision<P> {
+    let mut persons: Vec<(P, Score, Option<&'static str>)> = vec![];
+    for candidate in candidates {
+        let score = model.score(record, &candidate.record);
+        // A conflict with any record of the person counts, not only with the most alike.
+        let stop = if score.bits >= thresholds.review_bits { conflict(&score.levels) } else { None };
+        match persons.iter_mut().find(|(person, ..)| *person == candidate.person) {
+            Some((_, best, stopped)) => {
+                *stopped = stopped.or(stop);
+                if score.bits > best.bits {
+                    *best = score;
+                }
+            }
+            None => persons.push((candidate.person.clone(), score, stop)),
+        }
+    }
+    persons.sort_by(|(p, a, _), (q, b, _)| b.bits.total_cmp(&a.bits).then_with(|| p.cmp(q)));
+    let mut persons = persons.into_iter();
+    let Some((person, score, stop)) =
+        persons.next().filter(|(_, score, _)| score.bits >= thresholds.review_bits)
+    else {
+        return Decision::New;
+    };
+    let rival = persons.next().is_some_and(|(_, second, stop)| {
+        stop.is_none()
+            && second.bits >= thresholds.review_bits
+            && score.bits - second.bits < thresholds.margin_bits
+    });
+    match stop {
+        Some(reason) => Decision::Review { person, score, reason },
+        None if rival => Decision::Review { person, score, reason: "TWO_PERSONS" },
+        None if score.bits < thresholds.link_bits => Decision::Review { person, score, reason: "UNCERTAIN" },
+        None => Decision::Link { person, score },
+    }
+}
+
+/// Returns why a pair must not be linked without a person's word.
+pub fn conflict(levels: &Levels) -> Option<&'static str> {
+    let level = |field| levels.of(field);
+    let known = level(Field::Identifier) == Level::Exact;
+    if level(Field::Suffix) == Level::Different {
+        Some("SUFFIX_CONFLICT")
+    } else if level(Field::BirthOrder) == Level::Different {
+        Some("MULTIPLE_BIRTH_CONFLICT")
+    } else if level(Field::Identifier) == Level::Different
+        && (level(Field::Given) > Level::Close || level(Field::BirthDate) != Level::Exact)
+    {
+        Some("IDENTIFIER_CONFLICT")
+    } else if level(Field::Given) == Level::Different && !known {
+        Some("GIVEN_NAME_CONFLICT")
+    } else if level(Field::BirthDate) == Level::Different && !known {
+        Some("BIRTH_DATE_CONFLICT")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        normalize::prepare,
+        record::{Address, Date, Name, Record},
+    };
+
+    fn person(given: &str, family: &str, birth_date: &str, line: &str, phone: &str) -> Prepared {
+        let name = Name { given: vec![given.into()], family: family.into(), ..Name::default() };
+        let address = Address { line: line.into(), postcode: "02139".into(), ..Address::default() };
+        prepare(&Record {
+            names: vec![name],
+            birth_date: Date::parse(birth_date),
+            addresses: vec![address],
+            phones: vec![phone.into()],
+            ..Record::default()
+        })
+    }
+
+    fn decided(record: &Prepared, known: &[(u8, Prepared)]) -> Decision<u8> {
+        let known: Vec<_> = known
+            .iter()
+            .map(|(person, record)| Candidate { person: *person, record: record.clone() })
+            .collect();
+        let forwards = decide(&Model::default(), Thresholds::default(), record, &known);
+        let backwards: Vec<_> = known.into_iter().rev().collect();
+        assert_eq!(forwards, decide(&Model::default(), Thresholds::default(), record, &backwards));
+        forwards
+    }
+
+    #[test]
+    fn a_misspelt_name_and_an_old_address_still_link() {
+        let jane = person("Jane", "Smith", "1980-03-04", "1 Main St", "617 555 0101");
+        let query = person("Jayne", "Smith", "1980-03-04", "77 Elm Rd", "");
+        assert!(matches!(decided(&query, &[(1, jane)]), Decision::Link { person: 1, .. }));
+    }
+
+    #[test]
+    fn twins_are_not_joined() {
+        let ann = person("Ann", "Smith", "2015-03-04", "1 Main St", "617 555 0101");
+        let ben = person("Robert", "Smith", "2015-03-04", "1 Main St", "617 555 0101");
+        let decision = decided(&ben, &[(1, ann)]);
+        assert!(matches!(decision, Decision::Review { reason: "GIVEN_NAME_CONFLICT", .. }), "{decision:?}");
+    }
+
+    #[test]
+    fn father_and_son_are_not_joined() {
+        let father = person("John", "Smith", "1950-03-04", "1 Main St", "617 555 0101");
+        let son = person("John", "Smith", "1982-11-23", "1 Main St", "617 555 0101");
+        assert!(!matches!(decided(&son, &[(1, father)]), Decision::Link { .. }));
+    }
+
+    #[test]
+    fn two_that_fit_alike_are_left_to_a_steward() {
+        let one = person("John", "Smith", "1950-03-04", "1 Main St", "617 555 0101");
+        let two = person("John", "Smith", "1950-03-04", "9 Oak Ave", "617 555 0199");
+        let query = person("John", "Smith", "1950-03-04", "", "");
+        assert!(matches!(
+            decided(&query, &[(1, one), (2, two)]),
+            Decision::Review { reason: "TWO_PERSONS", .. }
+        ));
+    }
+
+    #[test]
+    fn a_stranger_is_new() {
+        let jane = person("Jane", "Smith", "1980-03-04", "1 Main St", "617 555 0101");
+        let other = person("Robert", "Brown", "1955-10-21", "9 Oak Ave", "212 555 0123");
+        assert_eq!(decided(&other, &[(1, jane)]), Decision::New);
+        assert_eq!(decided(&other, &[]), Decision::New);
+    }
+}

@@ -1,0 +1,266 @@
+//! Between the contract's messages and the domain; the only place.
+
+use jiff::{Timestamp, ToSpan, civil::Date as CalendarDate};
+use signpost_common::{
+    clock,
+    id::RecordRef,
+    rpc::{Context, status::invalid},
+};
+use signpost_linkage::{Address, Date, Identifier, Name, Record, Sex};
+use signpost_proto::{
+    common::v1::{self as common, AdministrativeSex, NameUse},
+    mpi::v1 as proto,
+};
+use tonic::Status;
+
+use crate::store::{By, LinkEvent, ReviewTask};
+
+const LIST_MAX: usize = 16;
+const TEXT_CHARS_MAX: usize = 256;
+const BIRTH_ORDER_MAX: u32 = 12;
+const REASON_CHARS_MAX: usize = 500;
+const BIRTH_YEAR_MIN: i16 = 1850;
+
+/// Reads demographics. `at` is the path of the message in the request.
+pub(crate) fn record(
+    at: &str,
+    demographics: Option<&common::Demographics>,
+    now: Timestamp,
+) -> Result<Record, Status> {
+    let demographics = demographics.ok_or_else(|| invalid(at, "must be set"))?;
+    let common::Demographics {
+        names,
+        birth_date,
+        sex,
+        addresses,
+        phones,
+        emails,
+        identifiers,
+        multiple_birth_order,
+    } = demographics;
+    let birth_order = u8::try_from(*multiple_birth_order).ok().filter(|n| u32::from(*n) <= BIRTH_ORDER_MAX);
+    let birth_order =
+        birth_order.ok_or_else(|| invalid(&format!("{at}.multiple_birth_order"), "must be at most 12"))?;
+    Ok(Record {
+        names: each(&format!("{at}.names"), names, name)?,
+        birth_date: date(&format!("{at}.birth_date"), birth_date, now)?,
+        sex: sex_of(&format!("{at}.sex"), *sex)?,
+        addresses: each(&format!("{at}.addresses"), addresses, address)?,
+        phones: each(&format!("{at}.phones"), phones, |at, phone| text(at, phone))?,
+        emails: each(&format!("{at}.emails"), emails, |at, email| text(at, email))?,
+        identifiers: each(&format!("{at}.identifiers"), identifiers, identifier)?,
+        multiple_birth_order: (birth_order > 0).then_some(birth_order),
+    })
+}
+
+fn each<T, U>(at: &str, items: &[T], read: impl Fn(&str, &T) -> Result<U, Status>) -> Result<Vec<U>, Status> {
+    if items.len() > LIST_MAX {
+        return Err(invalid(at, format!("must have at most {LIST_MAX} entries")));
+    }
+    items.iter().enumerate().map(|(i, item)| read(&format!("{at}[{i}]"), item)).collect()
+}
+
+/// A text without control characters, which no name, address or identifier has.
+fn text(at: &str, text: &String) -> Result<String, Status> {
+    if text.chars().count() > TEXT_CHARS_MAX {
+        return Err(invalid(at, format!("must be at most {TEXT_CHARS_MAX} characters")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid(at, "must have no control characters"));
+    }
+    Ok(text.clone())
+}
+
+fn name(at: &str, name: &common::HumanName) -> Result<Name, Status> {
+    let common::HumanName { given, family, suffix, r#use } = name;
+    NameUse::try_from(*r#use).map_err(|_| invalid(&format!("{at}.use"), "is not a use of a name"))?;
+    let name = Name {
+        given: each(&format!("{at}.given"), given, |at, given| text(at, given))?,
+        family: text(&format!("{at}.family"), family)?,
+        suffix: text(&format!("{at}.suffix"), suffix)?,
+    };
+    if name.family.trim().is_empty() && name.given.iter().all(|given| given.trim().is_empty()) {
+        return Err(invalid(at, "must have a given or a family name"));
+    }
+    Ok(name)
+}
+
+fn date(at: &str, text: &str, now: Timestamp) -> Result<Option<Date>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let date = Date::parse(text).ok_or_else(|| invalid(at, "must be of the form YYYY-MM-DD"))?;
+    let calendar: CalendarDate =
+        text.parse().map_err(|_| invalid(at, "must be a date that the calendar has"))?;
+    // A day ahead: somewhere it is tomorrow already.
+    let latest = now.checked_add(24.hours()).unwrap_or(now).to_zoned(jiff::tz::TimeZone::UTC).date();
+    if calendar.year() < BIRTH_YEAR_MIN || calendar > latest {
+        return Err(invalid(at, format!("must be between {BIRTH_YEAR_MIN} and today")));
+    }
+    Ok(Some(date))
+}
+
+fn sex_of(at: &str, value: i32) -> Result<Option<Sex>, Status> {
+    match AdministrativeSex::try_from(value).map_err(|_| invalid(at, "is not an administrative sex"))? {
+        AdministrativeSex::Female => Ok(Some(Sex::Female)),
+        AdministrativeSex::Male => Ok(Some(Sex::Male)),
+        AdministrativeSex::Other | AdministrativeSex::Unspecified => Ok(None),
+    }
+}
+
+fn address(at: &str, address: &common::Address) -> Result<Address, Status> {
+    let common::Address { line, city, state, postcode } = address;
+    Ok(Address {
+        line: text(&format!("{at}.line"), line)?,
+        city: text(&format!("{at}.city"), city)?,
+        state: text(&format!("{at}.state"), state)?,
+        postcode: text(&format!("{at}.postcode"), postcode)?,
+    })
+}
+
+fn identifier(at: &str, identifier: &common::Identifier) -> Result<Identifier, Status> {
+    let common::Identifier { system, value } = identifier;
+    let filled = |part: &str, value: &String| {
+        let at = format!("{at}.{part}");
+        if value.trim().is_empty() { Err(invalid(&at, "must not be empty")) } else { text(&at, value) }
+    };
+    Ok(Identifier { system: filled("system", system)?, value: filled("value", value)? })
+}
+
+/// A query must say enough not to be a fishing trip: a name and one attribute more.
+pub(crate) fn enough_to_match(record: &Record) -> Result<(), Status> {
+    if record.names.is_empty() {
+        return Err(invalid("demographics.names", "must have at least one name"));
+    }
+    let more = record.birth_date.is_some()
+        || !record.addresses.is_empty()
+        || !record.phones.is_empty()
+        || !record.emails.is_empty()
+        || !record.identifiers.is_empty();
+    if more {
+        return Ok(());
+    }
+    let attributes = "a birth date, an address, a phone, an e-mail address or an identifier";
+    Err(invalid("demographics", format!("must have {attributes} besides the name")))
+}
+
+pub(crate) fn local_reference(context: &Context, local_id: &str) -> Result<RecordRef, Status> {
+    let member = context.caller.member_id.parse().map_err(|error| invalid("member_id", error))?;
+    RecordRef::new(member, local_id).map_err(|error| invalid("local_id", error))
+}
+
+fn reference(at: &str, record: &common::RecordReference) -> Result<RecordRef, Status> {
+    let common::RecordReference { member_id, local_id } = record;
+    let member = member_id.parse().map_err(|error| invalid(&format!("{at}.member_id"), error))?;
+    RecordRef::new(member, local_id).map_err(|error| invalid(&format!("{at}.local_id"), error))
+}
+
+pub(crate) fn reference_to_proto(reference: &RecordRef) -> common::RecordReference {
+    common::RecordReference {
+        member_id: reference.member_id.to_string(),
+        local_id: reference.local_id().to_owned(),
+    }
+}
+
+pub(crate) fn by_of_get(by: Option<proto::get_person_request::By>) -> Result<By, Status> {
+    use proto::get_person_request::By as Proto;
+    match by.ok_or_else(|| invalid("by", "must be set"))? {
+        Proto::PersonId(id) => id_of("person_id", &id).map(By::Person),
+        Proto::Record(record) => reference("record", &record).map(By::Record),
+    }
+}
+
+pub(crate) fn by_of_list(by: Option<proto::list_person_records_request::By>) -> Result<By, Status> {
+    use proto::list_person_records_request::By as Proto;
+    match by.ok_or_else(|| invalid("by", "must be set"))? {
+        Proto::PersonId(id) => id_of("person_id", &id).map(By::Person),
+        Proto::Record(record) => reference("record", &record).map(By::Record),
+    }
+}
+
+pub(crate) fn id_of<T>(at: &str, text: &str) -> Result<T, Status>
+where
+    T: std::str::FromStr<Err = signpost_common::id::Error>,
+{
+    text.parse().map_err(|error| invalid(at, error))
+}
+
+pub(crate) fn reason(reason: &str) -> Result<(), Status> {
+    let long = reason.chars().count() > REASON_CHARS_MAX;
+    if reason.trim().is_empty() || long || reason.chars().any(char::is_control) {
+        return Err(invalid("reason", "must be 1 to 500 characters without control characters"));
+    }
+    Ok(())
+}
+
+impl From<LinkEvent> for proto::LinkEvent {
+    fn from(event: LinkEvent) -> Self {
+        let LinkEvent { sequence, record, reference, from, to, kind, bits, model_version, actor, decided_us } =
+            event;
+        Self {
+            sequence,
+            record_id: record.to_string(),
+            record: Some(reference_to_proto(&reference)),
+            from_person_id: from.map(|id| id.to_string()).unwrap_or_default(),
+            to_person_id: to.to_string(),
+            kind: kind.into(),
+            weight_bits: bits,
+            model_version,
+            actor,
+            decided_at: Some(clock::micros_to_proto(decided_us)),
+        }
+    }
+}
+
+impl From<ReviewTask> for proto::ReviewTask {
+    fn from(task: ReviewTask) -> Self {
+        let ReviewTask { id, record, candidate, probability, reason, state, opened_us } = task;
+        Self {
+            task_id: id.to_string(),
+            record_id: record.to_string(),
+            candidate_person_id: candidate.to_string(),
+            probability,
+            reason,
+            state: state.into(),
+            opened_at: Some(clock::micros_to_proto(opened_us)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signpost_common::rpc::status;
+
+    use super::*;
+
+    fn field_of(demographics: &common::Demographics) -> String {
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        record("demographics", Some(demographics), now).map_err(|s| status::field(&s)).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        let named = |given: &str, family: &str| common::HumanName {
+            given: vec![given.into()],
+            family: family.into(),
+            ..Default::default()
+        };
+        let with_name =
+            |name| common::Demographics { names: vec![named("A", "B"), name], ..Default::default() };
+        assert_eq!(field_of(&with_name(named(" ", ""))), "demographics.names[1]");
+        assert_eq!(field_of(&with_name(named("a\0", "b"))), "demographics.names[1].given[0]");
+        assert_eq!(field_of(&with_name(named("a", &"b".repeat(257)))), "demographics.names[1].family");
+        let born = |date: &str| common::Demographics { birth_date: date.into(), ..Default::default() };
+        for bad in
+            ["1980-02-30", "1980-13-01", "80-01-01", "2026-01-04", "1700-01-01", "1980-01-01T00:00:00Z"]
+        {
+            assert_eq!(field_of(&born(bad)), "demographics.birth_date", "{bad}");
+        }
+        let sex = common::Demographics { sex: 9, ..Default::default() };
+        assert_eq!(field_of(&sex), "demographics.sex");
+        let phones = common::Demographics { phones: vec![String::new(); 17], ..Default::default() };
+        assert_eq!(field_of(&phones), "demographics.phones");
+        let twin = common::Demographics { multiple_birth_order: 13, ..Default::default() };
+        assert_eq!(field_of(&twin), "demographics.multiple_birth_order");
+    }
+}

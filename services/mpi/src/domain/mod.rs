@@ -1,0 +1,199 @@
+//! What the index decides, apart from where it keeps it.
+
+use signpost_common::{
+    hash::Blinder,
+    id::{PersonId, RecordRef},
+};
+use signpost_linkage::{
+    Model, Prepared, Record, block,
+    decide::{self, Candidate, Decision, Thresholds},
+    prepare,
+};
+
+/// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
+pub const CANDIDATES_MAX: usize = 400;
+
+/// The engine with its settings.
+#[derive(Debug)]
+pub struct Index {
+    /// Weights.
+    pub model: Model,
+    thresholds: Thresholds,
+    blinder: Blinder,
+}
+
+/// A record on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Whose it is.
+    pub reference: RecordRef,
+    /// What the member sent, encoded as it is stored.
+    pub demographics: Vec<u8>,
+    /// The same, normalised.
+    pub prepared: Prepared,
+    /// Blocking keys.
+    pub keys: Vec<i64>,
+    /// Token of the reference: writers of one record wait for each other even when its facts differ.
+    pub identity: i64,
+}
+
+/// What the index knows when it decides on a record.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The record as it is stored, when it is.
+    pub stored: Option<Stored>,
+    /// Records that share a blocking key, without the record itself.
+    pub candidates: Vec<Candidate<PersonId>>,
+    /// True when there were more than [`CANDIDATES_MAX`].
+    pub overfull: bool,
+    /// Persons that a steward keeps the record apart from.
+    pub kept_apart: Vec<PersonId>,
+}
+
+/// A record that is stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Person it belongs to.
+    pub person: PersonId,
+    /// True when what the member sends is what is stored.
+    pub unchanged: bool,
+    /// True when it is the person's only record.
+    pub alone: bool,
+}
+
+/// What to do with a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Where it belongs.
+    pub target: Target,
+    /// Weight of the decision in bits; 0 when nothing was compared.
+    pub bits: f64,
+    /// A question for a steward.
+    pub review: Option<Review>,
+}
+
+/// Where a record belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To a new person.
+    NewPerson,
+    /// To a person that is known.
+    Person(PersonId),
+    /// Where it is.
+    Stay,
+}
+
+/// A question for a steward: is the record this person's?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Review {
+    /// The person.
+    pub candidate: PersonId,
+    /// Probability, 0 to 1.
+    pub probability: f64,
+    /// Stable reason, upper snake case.
+    pub reason: &'static str,
+}
+
+impl Index {
+    /// Makes an engine with the starting model.
+    pub fn new(blinder: Blinder) -> Self {
+        Self { model: Model::default(), thresholds: Thresholds::default(), blinder }
+    }
+
+    /// Normalises a record and makes its blocking keys.
+    pub fn prepare(&self, record: &Record) -> (Prepared, Vec<i64>) {
+        let prepared = prepare(record);
+        let token = |key: block::Key| {
+            let parts: Vec<&str> = key.parts.iter().map(String::as_str).collect();
+            self.blinder.token(key.pass, &parts)
+        };
+        let keys = block::keys(&prepared).into_iter().map(token).collect();
+        (prepared, keys)
+    }
+
+    /// Prepares a record that arrives.
+    pub fn incoming(&self, reference: RecordRef, record: &Record, demographics: Vec<u8>) -> Incoming {
+        let (prepared, keys) = self.prepare(record);
+        let identity = self.blinder.token("record", &[reference.member_id.as_str(), reference.local_id()]);
+        Incoming { reference, demographics, prepared, keys, identity }
+    }
+
+    /// Decides whose record it is among candidates.
+    pub fn decide(
+        &self,
+        record: &Prepared,
+        candidates: &[Candidate<PersonId>],
+        overfull: bool,
+    ) -> Decision<PersonId> {
+        match decide::decide(&self.model, self.thresholds, record, candidates) {
+            // Someone who fits better may be among those that were not looked at.
+            Decision::Link { person, score } if overfull => {
+                Decision::Review { person, score, reason: "BLOCK_OVERFULL" }
+            }
+            decision => decision,
+        }
+    }
+
+    /// Decides what to do with a record that arrives.
+    pub fn register(&self, record: &Incoming, mut snapshot: Snapshot) -> Change {
+        let stay = |review| Change { target: Target::Stay, bits: 0.0, review };
+        if snapshot.stored.as_ref().is_some_and(|stored| stored.unchanged) {
+            return stay(None);
+        }
+        snapshot.candidates.retain(|candidate| !snapshot.kept_apart.contains(&candidate.person));
+        let decision = self.decide(&record.prepared, &snapshot.candidates, snapshot.overfull);
+        let Some(stored) = snapshot.stored else {
+            return match decision {
+                Decision::Link { person, score } => {
+                    Change { target: Target::Person(person), bits: score.bits, review: None }
+                }
+                Decision::Review { person, score, reason } => {
+                    let review = Review { candidate: person, probability: score.probability(), reason };
+                    Change { target: Target::NewPerson, bits: score.bits, review: Some(review) }
+                }
+                Decision::New => Change { target: Target::NewPerson, bits: 0.0, review: None },
+            };
+        };
+        match decision {
+            Decision::Link { person, .. } | Decision::Review { person, .. } if person == stored.person => {
+                stay(None)
+            }
+            Decision::Link { person, score } if stored.alone => {
+                Change { target: Target::Person(person), bits: score.bits, review: None }
+            }
+            // Moving one of several records could be wrong for the others: a steward looks.
+            Decision::Link { person, score } => {
+                let (probability, reason) = (score.probability(), "BELONGS_ELSEWHERE");
+                stay(Some(Review { candidate: person, probability, reason }))
+            }
+            Decision::Review { person, score, reason } => {
+                stay(Some(Review { candidate: person, probability: score.probability(), reason }))
+            }
+            Decision::New if stored.alone => stay(None),
+            Decision::New => {
+                let (candidate, reason) = (stored.person, "NO_LONGER_ALIKE");
+                stay(Some(Review { candidate, probability: 0.0, reason }))
+            }
+        }
+    }
+}
+
+/// Returns the attributes that could decide a match and that a query did not state.
+pub fn attributes_missing(query: &Prepared) -> Vec<&'static str> {
+    let attributes = [
+        ("birth_date", query.birth_date.is_none()),
+        ("names.given", query.given.is_empty()),
+        ("names.family", query.family.is_empty()),
+        ("addresses.postcode", query.places.iter().all(|place| place.postcode.is_empty())),
+        ("addresses.line", query.places.iter().all(|place| place.line.is_empty())),
+        ("phones", query.phones.is_empty()),
+        ("identifiers", query.identifiers.is_empty()),
+    ];
+    let missing: Vec<_> =
+        attributes.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+    // Everything was stated and still does not decide: another identifier may.
+    if missing.is_empty() { vec!["identifiers"] } else { missing }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What goes wrong in the index, and what callers see of it.
+
+use signpost_common::{db, rpc::status};
+use tonic::Status;
+
+/// Why the index did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] db::Error),
+    /// There is no such person.
+    #[error("there is no such person")]
+    PersonUnknown,
+    /// There is no such record.
+    #[error("there is no such record")]
+    RecordUnknown,
+    /// There is no such review task.
+    #[error("there is no such review task")]
+    TaskUnknown,
+    /// The task was decided otherwise.
+    #[error("the review task was decided otherwise before")]
+    TaskResolved,
+    /// The record is its person's only one.
+    #[error("the record is the only one of its person")]
+    AlreadyAlone,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Database(error) => status::database(&error),
+            Error::PersonUnknown => status::not_found("PERSON_UNKNOWN", text),
+            Error::RecordUnknown => status::not_found("RECORD_UNKNOWN", text),
+            Error::TaskUnknown => status::not_found("TASK_UNKNOWN", text),
+            Error::TaskResolved => status::precondition("TASK_RESOLVED", text),
+            Error::AlreadyAlone => status::precondition("ALREADY_ALONE", text),
+        }
+    }
+}

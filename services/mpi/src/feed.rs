@@ -1,0 +1,72 @@
+//! A feed: many records over one stream, stored in batches, answered one by one.
+//!
+//! Items that have arrived while the last batch was written make the next one, so a fast sender gets large batches
+//! and a slow one quick answers. A bad item fails alone. What was acknowledged is durable, whatever happens next.
+
+use std::sync::Arc;
+
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use signpost_common::rpc::{Context, status};
+use signpost_proto::mpi::v1::{
+    FeedPatientsRequest, FeedPatientsResponse, ItemError, RegisterPatientRequest,
+    feed_patients_response::Result as ItemResult,
+};
+use tonic::{Code, Status, Streaming};
+
+use crate::{domain::Incoming, service::Service};
+
+/// Most items in one transaction.
+const BATCH_MAX: usize = 256;
+
+pub(crate) type Answer = Result<FeedPatientsResponse, Status>;
+pub(crate) type Answers = BoxStream<'static, Answer>;
+
+/// Takes in a feed as fast as its answers are read.
+pub(crate) fn run(service: Arc<Service>, context: Context, items: Streaming<FeedPatientsRequest>) -> Answers {
+    let batches = items.ready_chunks(BATCH_MAX).then(move |batch| {
+        let (service, context) = (service.clone(), context.clone());
+        async move {
+            let broken = batch.iter().any(Result::is_err);
+            let items = batch.into_iter().filter_map(Result::ok).collect();
+            let mut answers = take_in(&service, &context, items).await;
+            if broken {
+                answers.push(Err(status::error(Code::Aborted, "FEED_BROKEN", "the feed broke off")));
+            }
+            stream::iter(answers)
+        }
+    });
+    batches.flatten().boxed()
+}
+
+/// Stores what is good of a batch and answers every item, in order.
+async fn take_in(service: &Service, context: &Context, items: Vec<FeedPatientsRequest>) -> Vec<Answer> {
+    let mut good: Vec<Incoming> = vec![];
+    let mut checked: Vec<(u64, Result<(), Status>)> = vec![];
+    for FeedPatientsRequest { item, record } in items {
+        let record: Result<RegisterPatientRequest, Status> =
+            record.ok_or_else(|| status::invalid("record", "must be set"));
+        let incoming = record.and_then(|record| service.incoming(context, &record));
+        checked.push((item, incoming.map(|incoming| good.push(incoming))));
+    }
+    let mut stored = match service.store_all(&good).await {
+        Ok(stored) => stored.into_iter(),
+        // Nothing of the batch was stored: the sender may send it again.
+        Err(error) => return vec![Err(error)],
+    };
+    let mut answers = Vec::with_capacity(checked.len());
+    for (item, outcome) in checked {
+        let result = match outcome {
+            Ok(()) => stored.next().map(|registered| ItemResult::Registered(registered.into())),
+            Err(error) => Some(ItemResult::Error(ItemError {
+                reason: status::reason(&error),
+                field: status::field(&error),
+                message: error.message().to_owned(),
+            })),
+        };
+        answers.push(Ok(FeedPatientsResponse { item, result }));
+    }
+    answers
+}

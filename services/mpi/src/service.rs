@@ -1,0 +1,315 @@
+//! The handlers: authorise, convert, call, convert.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use prost::Message;
+use signpost_common::{
+    clock::{self, SharedClock},
+    db::Attempt,
+    id::{PersonId, RecordId, TaskId},
+    rpc::{Context, audit::AuditTrail, page, status},
+};
+use signpost_linkage::decide::Decision;
+use signpost_proto::{
+    audit::v1::EventKind,
+    common::v1::Demographics,
+    mpi::v1::{
+        self as proto, MatchOutcome, ReviewState,
+        master_patient_index_service_server::MasterPatientIndexService,
+    },
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    convert,
+    domain::{self, Incoming, Index},
+    error::Error,
+    feed,
+    store::{By, Decider, Person, Registered, Store, StoredRecord},
+};
+
+const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
+
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) audit: AuditTrail,
+    pub(crate) clock: SharedClock,
+}
+
+impl Service {
+    /// Reads a record of the calling member.
+    pub(crate) fn incoming(
+        &self,
+        context: &Context,
+        request: &proto::RegisterPatientRequest,
+    ) -> Result<Incoming, Status> {
+        let proto::RegisterPatientRequest { local_id, demographics, request_id: _ } = request;
+        let reference = convert::local_reference(context, local_id)?;
+        let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
+        if record.names.is_empty() {
+            return Err(status::invalid("demographics.names", "must have at least one name"));
+        }
+        let stored = demographics.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+        Ok(self.index.incoming(reference, &record, stored))
+    }
+
+    /// Stores records, each linked as the engine decides, in one transaction.
+    pub(crate) async fn store_all(&self, batch: &[Incoming]) -> Result<Vec<Registered>, Status> {
+        let decide = |record: &Incoming, snapshot| self.index.register(record, snapshot);
+        let by = Decider {
+            actor: "engine",
+            reason: "",
+            model_version: self.index.model.version,
+            now_us: self.clock.now().as_microsecond(),
+        };
+        Ok(self.store.register(batch, &decide, &by).await?)
+    }
+
+    /// Records a steward's decision before it is made.
+    async fn deciding(
+        &self,
+        context: &Context,
+        action: &str,
+        object: &str,
+        request_id: &str,
+    ) -> Result<(), Status> {
+        self.audit
+            .change(context, EventKind::Identity, &format!("{SERVICE}/{action}"), object, request_id)
+            .await
+    }
+
+    /// Returns a person when the caller may know of it: a member only when it holds one of its records.
+    async fn visible(&self, context: &Context, by: &By) -> Result<(Person, Vec<StoredRecord>), Status> {
+        let person = self.store.person(by).await?.ok_or(Error::PersonUnknown)?;
+        let mut records = self.store.person_records(person.id, 0, i64::from(page::SIZE_MAX)).await?;
+        if !context.inside && !context.operator {
+            records.retain(|record| record.reference.member_id.as_str() == context.caller.member_id);
+            if records.is_empty() {
+                return Err(Error::PersonUnknown.into());
+            }
+        }
+        Ok((person, records))
+    }
+}
+
+fn decider<'a>(service: &'a Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
+    let now_us = service.clock.now().as_microsecond();
+    Decider { actor, reason, model_version: service.index.model.version, now_us }
+}
+
+impl From<Registered> for proto::RegisterPatientResponse {
+    fn from(registered: Registered) -> Self {
+        let Registered { record, person, outcome } = registered;
+        Self { record_id: record.to_string(), person_id: person.to_string(), outcome: outcome.into() }
+    }
+}
+
+#[tonic::async_trait]
+impl MasterPatientIndexService for Service {
+    async fn register_patient(
+        &self,
+        request: Request<proto::RegisterPatientRequest>,
+    ) -> Result<Response<proto::RegisterPatientResponse>, Status> {
+        let context = Context::of(&request)?;
+        let incoming = self.incoming(&context, request.get_ref())?;
+        let registered = self.store_all(&[incoming]).await?.pop();
+        let registered = registered.ok_or_else(|| Status::internal("nothing was registered"))?;
+        Ok(Response::new(registered.into()))
+    }
+
+    type FeedPatientsStream = feed::Answers;
+
+    async fn feed_patients(
+        &self,
+        request: Request<Streaming<proto::FeedPatientsRequest>>,
+    ) -> Result<Response<Self::FeedPatientsStream>, Status> {
+        let context = Context::of(&request)?;
+        Ok(Response::new(feed::run(Arc::new(self.clone()), context, request.into_inner())))
+    }
+
+    async fn match_patient(
+        &self,
+        request: Request<proto::MatchPatientRequest>,
+    ) -> Result<Response<proto::MatchPatientResponse>, Status> {
+        let proto::MatchPatientRequest { demographics } = request.into_inner();
+        let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
+        convert::enough_to_match(&record)?;
+        let (prepared, keys) = self.index.prepare(&record);
+        let (candidates, overfull) = self.store.candidates(&keys).await?;
+        let mut response = proto::MatchPatientResponse::default();
+        let outcome = match self.index.decide(&prepared, &candidates, overfull) {
+            Decision::Link { person, score } => {
+                response.person_id = person.to_string();
+                response.probability = score.probability();
+                MatchOutcome::Certain
+            }
+            Decision::New if !overfull => MatchOutcome::NotFound,
+            Decision::New | Decision::Review { .. } => {
+                let missing = domain::attributes_missing(&prepared);
+                response.attributes_needed = missing.into_iter().map(str::to_owned).collect();
+                MatchOutcome::MoreAttributesNeeded
+            }
+        };
+        response.set_outcome(outcome);
+        Ok(Response::new(response))
+    }
+
+    async fn get_person(
+        &self,
+        request: Request<proto::GetPersonRequest>,
+    ) -> Result<Response<proto::GetPersonResponse>, Status> {
+        let context = Context::of(&request)?;
+        let by = convert::by_of_get(request.into_inner().by)?;
+        let (person, records) = self.visible(&context, &by).await?;
+        let latest = records.iter().max_by_key(|record| (record.updated_us, record.row));
+        let demographics = latest.map(|record| Demographics::decode(&record.demographics[..])).transpose();
+        let demographics = demographics.map_err(|_| Status::internal("a stored record cannot be read"))?;
+        let record_count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let created_at = Some(clock::micros_to_proto(person.created_us));
+        let person =
+            proto::Person { person_id: person.id.to_string(), demographics, record_count, created_at };
+        Ok(Response::new(proto::GetPersonResponse { person: Some(person) }))
+    }
+
+    async fn list_person_records(
+        &self,
+        request: Request<proto::ListPersonRecordsRequest>,
+    ) -> Result<Response<proto::ListPersonRecordsResponse>, Status> {
+        let context = Context::of(&request)?;
+        let proto::ListPersonRecordsRequest { by, page_size, page_token } = request.into_inner();
+        let by = convert::by_of_list(by)?;
+        let limit = page::size(page_size)? as usize;
+        let (person, mut records) = self.visible(&context, &by).await?;
+        let query = format!("person-records {}", person.id);
+        if let Some(after) = page::number(query.as_bytes(), &page_token)? {
+            records.retain(|record| record.row > after);
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let last = records.last().filter(|_| more);
+        let next_page_token =
+            last.map(|r| page::token(query.as_bytes(), &r.row.to_string())).unwrap_or_default();
+        let records = records.iter().map(|record| proto::PersonRecord {
+            record_id: record.id.to_string(),
+            record: Some(convert::reference_to_proto(&record.reference)),
+            updated_at: Some(clock::micros_to_proto(record.updated_us)),
+        });
+        let (person_id, records) = (person.id.to_string(), records.collect());
+        Ok(Response::new(proto::ListPersonRecordsResponse { person_id, records, next_page_token }))
+    }
+
+    async fn link(
+        &self,
+        request: Request<proto::LinkRequest>,
+    ) -> Result<Response<proto::LinkResponse>, Status> {
+        let context = Context::of(&request)?;
+        let message = request.into_inner();
+        let record: RecordId = convert::id_of("record_id", &message.record_id)?;
+        let person: PersonId = convert::id_of("person_id", &message.person_id)?;
+        convert::reason(&message.reason)?;
+        self.deciding(&context, "Link", &message.record_id, &message.request_id).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "Link", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let event = self.store.link(record, person, &by, attempt.as_ref()).await?;
+        Ok(Response::new(proto::LinkResponse { event: Some(event.into()) }))
+    }
+
+    async fn unlink(
+        &self,
+        request: Request<proto::UnlinkRequest>,
+    ) -> Result<Response<proto::UnlinkResponse>, Status> {
+        let context = Context::of(&request)?;
+        let message = request.into_inner();
+        let record: RecordId = convert::id_of("record_id", &message.record_id)?;
+        convert::reason(&message.reason)?;
+        self.deciding(&context, "Unlink", &message.record_id, &message.request_id).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "Unlink", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let event = self.store.unlink(record, &by, attempt.as_ref()).await?;
+        Ok(Response::new(proto::UnlinkResponse { event: Some(event.into()) }))
+    }
+
+    async fn list_review_tasks(
+        &self,
+        request: Request<proto::ListReviewTasksRequest>,
+    ) -> Result<Response<proto::ListReviewTasksResponse>, Status> {
+        let proto::ListReviewTasksRequest { page_size, page_token, state } = request.into_inner();
+        let state = match ReviewState::try_from(state) {
+            Ok(ReviewState::Unspecified) => ReviewState::Open,
+            Ok(state) => state,
+            Err(_) => return Err(status::invalid("state", "is not a state of a review task")),
+        };
+        let limit = page::size(page_size)?;
+        let query = format!("review-tasks {}", state as i32);
+        let after = page::position(query.as_bytes(), &page_token)?;
+        let after = after
+            .map(|text| {
+                let (opened, id) = text.split_once('/').unwrap_or_default();
+                let opened =
+                    opened.parse().map_err(|_| status::invalid("page_token", "is not one of ours"))?;
+                Ok::<_, Status>((opened, id.to_owned()))
+            })
+            .transpose()?;
+        let mut tasks = self.store.review_tasks(state, after, limit + 1).await?;
+        let more = tasks.len() as i64 > limit;
+        tasks.truncate(limit as usize);
+        let position = tasks.last().filter(|_| more).map(|task| format!("{}/{}", task.opened_us, task.id));
+        let next_page_token = position.map(|at| page::token(query.as_bytes(), &at)).unwrap_or_default();
+        let tasks = tasks.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListReviewTasksResponse { tasks, next_page_token }))
+    }
+
+    async fn resolve_review_task(
+        &self,
+        request: Request<proto::ResolveReviewTaskRequest>,
+    ) -> Result<Response<proto::ResolveReviewTaskResponse>, Status> {
+        let context = Context::of(&request)?;
+        let proto::ResolveReviewTaskRequest { task_id, resolution, request_id } = request.into_inner();
+        let task: TaskId = convert::id_of("task_id", &task_id)?;
+        let linked = match ReviewState::try_from(resolution) {
+            Ok(ReviewState::Linked) => true,
+            Ok(ReviewState::KeptApart) => false,
+            _ => return Err(status::invalid("resolution", "must be LINKED or KEPT_APART")),
+        };
+        self.deciding(&context, "ResolveReviewTask", &task_id, &request_id).await?;
+        let actor = context.actor();
+        let task = self.store.resolve_task(task, linked, &decider(self, &actor, "review")).await?;
+        Ok(Response::new(proto::ResolveReviewTaskResponse { task: Some(task.into()) }))
+    }
+
+    async fn explain_match(
+        &self,
+        request: Request<proto::ExplainMatchRequest>,
+    ) -> Result<Response<proto::ExplainMatchResponse>, Status> {
+        let proto::ExplainMatchRequest { left_record_id, right_record_id } = request.into_inner();
+        let left: RecordId = convert::id_of("left_record_id", &left_record_id)?;
+        let right: RecordId = convert::id_of("right_record_id", &right_record_id)?;
+        let left = self.store.prepared(left).await?.ok_or(Error::RecordUnknown)?;
+        let right = self.store.prepared(right).await?.ok_or(Error::RecordUnknown)?;
+        let model = &self.index.model;
+        let score = model.score(&left, &right);
+        let fields = model.contributions(&score.levels).into_iter().map(|(field, level, bits)| {
+            proto::FieldWeight { field: field.name().to_owned(), level: level.name().to_owned(), bits }
+        });
+        Ok(Response::new(proto::ExplainMatchResponse {
+            fields: fields.collect(),
+            total_bits: score.bits,
+            probability: score.probability(),
+            model_version: model.version.to_owned(),
+        }))
+    }
+
+    type WatchIdentityChangesStream = BoxStream<'static, Result<proto::WatchIdentityChangesResponse, Status>>;
+
+    async fn watch_identity_changes(
+        &self,
+        _: Request<proto::WatchIdentityChangesRequest>,
+    ) -> Result<Response<Self::WatchIdentityChangesStream>, Status> {
+        Err(status::unimplemented("WatchIdentityChanges"))
+    }
+}

@@ -1,0 +1,192 @@
+//! Where records, persons and decisions are kept. Every method is one transaction.
+
+use async_trait::async_trait;
+use signpost_common::{
+    db::{self, Attempt},
+    id::{PersonId, RecordId, RecordRef, TaskId},
+};
+use signpost_linkage::{Prepared, decide::Candidate};
+use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+use sqlx::migrate::Migrator;
+
+use crate::domain::{Change, Incoming, Snapshot};
+pub use crate::error::Error;
+
+pub mod postgres;
+pub mod sqlite;
+
+static SQLITE: Migrator = sqlx::migrate!("../../migrations/mpi/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../../migrations/mpi/postgres");
+
+/// Opens the database of the index.
+pub async fn open(location: &db::Location) -> Result<Box<dyn Store>, db::Error> {
+    Ok(match db::open(location, &SQLITE, &POSTGRES).await? {
+        db::Database::Sqlite(pools) => Box::new(sqlite::SqlStore::new(pools)),
+        db::Database::Postgres(pools) => Box::new(postgres::SqlStore::new(pools)),
+    })
+}
+
+/// Decides on a record, given what the index knows at that moment.
+pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
+
+/// Keeps the index.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Stores records in order, each linked as `decide` says, all in one transaction. When two writers bring the same
+    /// newcomer at once, the later one sees the earlier one's record.
+    async fn register(
+        &self,
+        batch: &[Incoming],
+        decide: &Decide<'_>,
+        by: &Decider<'_>,
+    ) -> Result<Vec<Registered>, Error>;
+
+    /// Returns records that share a blocking key with a query, at most
+    /// [`CANDIDATES_MAX`](crate::domain::CANDIDATES_MAX), and whether there were more.
+    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Candidate<PersonId>>, bool), Error>;
+
+    /// Returns a person; one that was merged away resolves to its survivor.
+    async fn person(&self, by: &By) -> Result<Option<Person>, Error>;
+
+    /// Returns records of a person, after a position.
+    async fn person_records(
+        &self,
+        person: PersonId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredRecord>, Error>;
+
+    /// Moves a record to a person, by a steward's word.
+    async fn link(
+        &self,
+        record: RecordId,
+        person: PersonId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error>;
+
+    /// Takes a record out of its person and keeps it apart, by a steward's word.
+    async fn unlink(
+        &self,
+        record: RecordId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error>;
+
+    /// Returns review tasks in a state, oldest first, after a position.
+    async fn review_tasks(
+        &self,
+        state: ReviewState,
+        after: Option<(i64, String)>,
+        limit: i64,
+    ) -> Result<Vec<ReviewTask>, Error>;
+
+    /// Decides a review task; the same decision again is harmless.
+    async fn resolve_task(&self, task: TaskId, linked: bool, by: &Decider<'_>) -> Result<ReviewTask, Error>;
+
+    /// Returns a record, normalised.
+    async fn prepared(&self, record: RecordId) -> Result<Option<Prepared>, Error>;
+}
+
+/// Who decides, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Decider<'a> {
+    /// `engine`, or a steward as `member/user`.
+    pub actor: &'a str,
+    /// Why, where a steward says.
+    pub reason: &'a str,
+    /// Version of the model that scored.
+    pub model_version: &'a str,
+    /// When, microseconds since 1970.
+    pub now_us: i64,
+}
+
+/// How to name a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// By id.
+    Person(PersonId),
+    /// By one of its records.
+    Record(RecordRef),
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The record.
+    pub record: RecordId,
+    /// Its person.
+    pub person: PersonId,
+    /// What was decided.
+    pub outcome: LinkOutcome,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Id.
+    pub id: PersonId,
+    /// When it was created.
+    pub created_us: i64,
+    /// Number of records.
+    pub record_count: i64,
+}
+
+/// A record as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Position, for pages.
+    pub row: i64,
+    /// Id.
+    pub id: RecordId,
+    /// Whose it is.
+    pub reference: RecordRef,
+    /// What the member sent, encoded.
+    pub demographics: Vec<u8>,
+    /// When.
+    pub updated_us: i64,
+}
+
+/// A decision that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkEvent {
+    /// Position in the log.
+    pub sequence: i64,
+    /// The record.
+    pub record: RecordId,
+    /// Whose record it is.
+    pub reference: RecordRef,
+    /// Person before, when there was one.
+    pub from: Option<PersonId>,
+    /// Person after.
+    pub to: PersonId,
+    /// What kind.
+    pub kind: LinkEventKind,
+    /// Weight in bits.
+    pub bits: f64,
+    /// Version of the model.
+    pub model_version: String,
+    /// Who decided.
+    pub actor: String,
+    /// When.
+    pub decided_us: i64,
+}
+
+/// A question for a steward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReviewTask {
+    /// Id.
+    pub id: TaskId,
+    /// The record.
+    pub record: RecordId,
+    /// The person it may belong to.
+    pub candidate: PersonId,
+    /// Probability, 0 to 1.
+    pub probability: f64,
+    /// Why it was not decided.
+    pub reason: String,
+    /// State.
+    pub state: ReviewState,
+    /// When it was opened.
+    pub opened_us: i64,
+}

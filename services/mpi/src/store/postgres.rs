@@ -1,0 +1,33 @@
+//! The store on PostgreSQL.
+
+use signpost_common::db::postgres::{BEGIN, Db, Pools, keep_response, replayed};
+
+/// Rows of the records that share one of the keys in the array `$1`.
+const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
+    SELECT DISTINCT record_row FROM block_key WHERE key = ANY($1) LIMIT $2)";
+
+const INSERT_KEYS: &str =
+    "INSERT INTO block_key (key, record_row) SELECT unnest($1), $2 ON CONFLICT DO NOTHING";
+
+fn key_list(keys: &[i64]) -> Vec<i64> {
+    keys.to_vec()
+}
+
+/// Stripes that writers of alike records lock, so that the later one sees what the earlier one committed.
+const STRIPES: i64 = 4096;
+
+/// First part of the advisory lock's name; the second is the stripe.
+const LOCK_CLASS: i32 = 0x6d70;
+
+/// Locks the stripes of some keys until the transaction ends, in order, so that no two writers wait for each other.
+async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sqlx::Error> {
+    let mut stripes: Vec<i32> =
+        keys.iter().filter_map(|key| i32::try_from(key.rem_euclid(STRIPES)).ok()).collect();
+    stripes.sort_unstable();
+    stripes.dedup();
+    let lock = "SELECT count(pg_advisory_xact_lock($1, stripe)) FROM unnest($2::int[]) AS stripe";
+    sqlx::query(lock).bind(LOCK_CLASS).bind(stripes).execute(c).await?;
+    Ok(())
+}
+
+include!("sql.rs");

@@ -1,0 +1,563 @@
+// The one SQL text; included by `sqlite` and by `postgres`.
+
+use async_trait::async_trait;
+use signpost_common::{
+    db::{self, Attempt},
+    id::{PersonId, RecordId, RecordRef, TaskId},
+};
+use signpost_linkage::{Prepared, decide::Candidate};
+use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+use sqlx::Database;
+
+use super::{
+    By, Decide, Decider, Error, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord,
+};
+use crate::domain::{CANDIDATES_MAX, Incoming, Review, Snapshot, Stored, Target};
+
+type Connection = <Db as Database>::Connection;
+
+/// Keeps the index in a database.
+#[derive(Debug)]
+pub struct SqlStore {
+    pools: Pools,
+}
+
+impl SqlStore {
+    /// Keeps it in this one.
+    pub fn new(pools: Pools) -> Self {
+        Self { pools }
+    }
+}
+
+fn parse<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, db::Error> {
+    text.parse().map_err(|_| db::Error::Corrupt(what))
+}
+
+fn number<T: TryFrom<i32>>(value: i64, what: &'static str) -> Result<T, db::Error> {
+    i32::try_from(value).ok().and_then(|v| T::try_from(v).ok()).ok_or(db::Error::Corrupt(what))
+}
+
+fn reference(member_id: &str, local_id: &str) -> Result<RecordRef, db::Error> {
+    RecordRef::new(parse(member_id, "member")?, local_id).map_err(|_| db::Error::Corrupt("local id"))
+}
+
+fn unpack(bytes: &[u8]) -> Result<Prepared, db::Error> {
+    serde_json::from_slice(bytes).map_err(|_| db::Error::Corrupt("comparison record"))
+}
+
+fn pack(prepared: &Prepared) -> Result<Vec<u8>, db::Error> {
+    serde_json::to_vec(prepared).map_err(|_| db::Error::Corrupt("comparison record"))
+}
+
+/// A record's place: its row, id and person.
+type Place = (i64, String, String);
+
+async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<Place, Error> {
+    sqlx::query_as("SELECT record_row, record_id, person_id FROM source_record WHERE record_id = $1")
+        .bind(record.to_string())
+        .fetch_optional(c)
+        .await?
+        .ok_or(Error::RecordUnknown)
+}
+
+async fn find_candidates(
+    c: &mut Connection,
+    keys: &[i64],
+    own_row: Option<i64>,
+) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
+    // One for the record itself and one to see that there are more.
+    let limit = CANDIDATES_MAX as i64 + 2;
+    let rows: Vec<(i64, String, Vec<u8>)> =
+        sqlx::query_as(CANDIDATES).bind(key_list(keys)).bind(limit).fetch_all(c).await?;
+    let mut candidates = Vec::with_capacity(rows.len());
+    for (row, person, prepared) in rows {
+        if Some(row) != own_row {
+            candidates.push(Candidate { person: parse(&person, "person")?, record: unpack(&prepared)? });
+        }
+    }
+    let overfull = candidates.len() > CANDIDATES_MAX;
+    candidates.truncate(CANDIDATES_MAX);
+    Ok((candidates, overfull))
+}
+
+async fn is_alone(c: &mut Connection, person: &str) -> Result<bool, Error> {
+    let rows: Vec<(i64,)> = sqlx::query_as("SELECT record_row FROM source_record WHERE person_id = $1 LIMIT 2")
+        .bind(person)
+        .fetch_all(c)
+        .await?;
+    Ok(rows.len() == 1)
+}
+
+async fn kept_apart(c: &mut Connection, record: &str) -> Result<Vec<PersonId>, Error> {
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT candidate_id FROM review_task WHERE record_id = $1 AND state = $2")
+            .bind(record)
+            .bind(i64::from(ReviewState::KeptApart as i32))
+            .fetch_all(c)
+            .await?;
+    Ok(rows.iter().map(|(id,)| parse(id, "person")).collect::<Result<_, _>>()?)
+}
+
+/// Reads all that a decision on a record needs, and its place when it is stored.
+async fn snapshot(c: &mut Connection, incoming: &Incoming) -> Result<(Option<Place>, Snapshot), Error> {
+    let row: Option<(i64, String, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT record_row, record_id, person_id, demographics FROM source_record
+         WHERE member_id = $1 AND local_id = $2",
+    )
+    .bind(incoming.reference.member_id.as_str())
+    .bind(incoming.reference.local_id())
+    .fetch_optional(&mut *c)
+    .await?;
+    let mut snapshot = Snapshot::default();
+    let mut place = None;
+    if let Some((row, record, person, demographics)) = row {
+        let unchanged = demographics == incoming.demographics;
+        let alone = is_alone(c, &person).await?;
+        snapshot.stored = Some(Stored { person: parse(&person, "person")?, unchanged, alone });
+        snapshot.kept_apart = kept_apart(c, &record).await?;
+        place = Some((row, record, person));
+        if unchanged {
+            return Ok((place, snapshot));
+        }
+    }
+    let own_row = place.as_ref().map(|(row, ..)| *row);
+    (snapshot.candidates, snapshot.overfull) = find_candidates(c, &incoming.keys, own_row).await?;
+    Ok((place, snapshot))
+}
+
+async fn insert_person(c: &mut Connection, now_us: i64) -> Result<PersonId, Error> {
+    let person = PersonId::generate();
+    sqlx::query("INSERT INTO person (person_id, created_at) VALUES ($1, $2)")
+        .bind(person.to_string())
+        .bind(now_us)
+        .execute(c)
+        .await?;
+    Ok(person)
+}
+
+async fn insert_record(
+    c: &mut Connection,
+    incoming: &Incoming,
+    person: PersonId,
+    now_us: i64,
+) -> Result<(i64, RecordId), Error> {
+    let record = RecordId::generate();
+    let (row,): (i64,) = sqlx::query_as(
+        "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING record_row",
+    )
+    .bind(record.to_string())
+    .bind(incoming.reference.member_id.as_str())
+    .bind(incoming.reference.local_id())
+    .bind(person.to_string())
+    .bind(&incoming.demographics)
+    .bind(now_us)
+    .fetch_one(&mut *c)
+    .await?;
+    sqlx::query("INSERT INTO comparison (record_row, person_id, prepared) VALUES ($1, $2, $3)")
+        .bind(row)
+        .bind(person.to_string())
+        .bind(pack(&incoming.prepared)?)
+        .execute(&mut *c)
+        .await?;
+    sqlx::query(INSERT_KEYS).bind(key_list(&incoming.keys)).bind(row).execute(c).await?;
+    Ok((row, record))
+}
+
+async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us: i64) -> Result<(), Error> {
+    sqlx::query("UPDATE source_record SET demographics = $2, updated_at = $3 WHERE record_row = $1")
+        .bind(row)
+        .bind(&incoming.demographics)
+        .bind(now_us)
+        .execute(&mut *c)
+        .await?;
+    sqlx::query("UPDATE comparison SET prepared = $2 WHERE record_row = $1")
+        .bind(row)
+        .bind(pack(&incoming.prepared)?)
+        .execute(&mut *c)
+        .await?;
+    sqlx::query("DELETE FROM block_key WHERE record_row = $1").bind(row).execute(&mut *c).await?;
+    sqlx::query(INSERT_KEYS).bind(key_list(&incoming.keys)).bind(row).execute(c).await?;
+    Ok(())
+}
+
+/// Moves a record to a person. A person left without records points at the one its last record went to.
+async fn move_record(c: &mut Connection, place: &Place, to: PersonId) -> Result<(), Error> {
+    let (row, _, from) = place;
+    let to = to.to_string();
+    for update in [
+        "UPDATE source_record SET person_id = $2 WHERE record_row = $1",
+        "UPDATE comparison SET person_id = $2 WHERE record_row = $1",
+    ] {
+        sqlx::query(update).bind(row).bind(&to).execute(&mut *c).await?;
+    }
+    sqlx::query(
+        "UPDATE person SET merged_into = $2
+         WHERE (person_id = $1 OR merged_into = $1) AND person_id <> $2
+           AND NOT EXISTS (SELECT 1 FROM source_record WHERE source_record.person_id = $1)",
+    )
+    .bind(from)
+    .bind(&to)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+struct NewEvent<'a> {
+    record: &'a str,
+    from: Option<&'a str>,
+    to: PersonId,
+    kind: LinkEventKind,
+    bits: f64,
+}
+
+async fn insert_event(c: &mut Connection, event: NewEvent<'_>, by: &Decider<'_>) -> Result<i64, Error> {
+    let (sequence,): (i64,) = sqlx::query_as(
+        "INSERT INTO link_event
+           (record_id, from_person, to_person, kind, weight_bits, model_version, actor, reason, decided_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING sequence",
+    )
+    .bind(event.record)
+    .bind(event.from)
+    .bind(event.to.to_string())
+    .bind(i64::from(event.kind as i32))
+    .bind(event.bits)
+    .bind(by.model_version)
+    .bind(by.actor)
+    .bind(by.reason)
+    .bind(by.now_us)
+    .fetch_one(c)
+    .await?;
+    Ok(sequence)
+}
+
+async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Error> {
+    type Row = (String, String, String, Option<String>, String, i64, f64, String, String, i64);
+    let row: Row = sqlx::query_as(
+        "SELECT e.record_id, r.member_id, r.local_id, e.from_person, e.to_person, e.kind, e.weight_bits,
+                e.model_version, e.actor, e.decided_at
+         FROM link_event e JOIN source_record r ON r.record_id = e.record_id WHERE e.sequence = $1",
+    )
+    .bind(sequence)
+    .fetch_one(c)
+    .await?;
+    let (record, member_id, local_id, from, to, kind, bits, model_version, actor, decided_us) = row;
+    Ok(LinkEvent {
+        sequence,
+        record: parse(&record, "record")?,
+        reference: reference(&member_id, &local_id)?,
+        from: from.map(|id| parse(&id, "person")).transpose()?,
+        to: parse(&to, "person")?,
+        kind: number(kind, "link event")?,
+        bits,
+        model_version,
+        actor,
+        decided_us,
+    })
+}
+
+/// Opens a question, unless it is open or was decided.
+async fn open_review(c: &mut Connection, record: &str, review: &Review, now_us: i64) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO review_task (task_id, record_id, candidate_id, probability, reason, state, opened_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (record_id, candidate_id) DO NOTHING",
+    )
+    .bind(TaskId::generate().to_string())
+    .bind(record)
+    .bind(review.candidate.to_string())
+    .bind(review.probability)
+    .bind(review.reason)
+    .bind(i64::from(ReviewState::Open as i32))
+    .bind(now_us)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Writes a steward's word on a record and a person, whether it was asked for or not.
+async fn settle(
+    c: &mut Connection,
+    record: &str,
+    candidate: &str,
+    state: ReviewState,
+    by: &Decider<'_>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO review_task
+           (task_id, record_id, candidate_id, probability, reason, state, opened_at, resolved_at, resolved_by)
+         VALUES ($1, $2, $3, 0, 'BY_HAND', $4, $5, $5, $6)
+         ON CONFLICT (record_id, candidate_id) DO UPDATE
+           SET state = excluded.state, resolved_at = excluded.resolved_at, resolved_by = excluded.resolved_by",
+    )
+    .bind(TaskId::generate().to_string())
+    .bind(record)
+    .bind(candidate)
+    .bind(i64::from(state as i32))
+    .bind(by.now_us)
+    .bind(by.actor)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Stores one record as decided.
+async fn register_one(
+    c: &mut Connection,
+    incoming: &Incoming,
+    decide: &Decide<'_>,
+    by: &Decider<'_>,
+) -> Result<Registered, Error> {
+    let (place, snapshot) = snapshot(c, incoming).await?;
+    let unchanged = snapshot.stored.as_ref().is_some_and(|stored| stored.unchanged);
+    let stored_person = snapshot.stored.as_ref().map(|stored| stored.person);
+    let change = decide(incoming, snapshot);
+    let registered = match (place, stored_person) {
+        (Some(place), Some(person)) => {
+            if !unchanged {
+                update_record(c, place.0, incoming, by.now_us).await?;
+            }
+            let record = parse(&place.1, "record")?;
+            match change.target {
+                Target::Person(to) if to != person => {
+                    move_record(c, &place, to).await?;
+                    let (from, kind) = (Some(place.2.as_str()), LinkEventKind::Link);
+                    let event = NewEvent { record: &place.1, from, to, kind, bits: change.bits };
+                    insert_event(c, event, by).await?;
+                    Registered { record, person: to, outcome: LinkOutcome::Attached }
+                }
+                _ => Registered { record, person, outcome: LinkOutcome::Unchanged },
+            }
+        }
+        _ => {
+            let (person, kind, outcome) = match change.target {
+                Target::Person(person) => (person, LinkEventKind::Link, LinkOutcome::Attached),
+                Target::NewPerson | Target::Stay => {
+                    (insert_person(c, by.now_us).await?, LinkEventKind::Create, LinkOutcome::NewPerson)
+                }
+            };
+            let (_, record) = insert_record(c, incoming, person, by.now_us).await?;
+            let id = record.to_string();
+            let event = NewEvent { record: &id, from: None, to: person, kind, bits: change.bits };
+            insert_event(c, event, by).await?;
+            Registered { record, person, outcome }
+        }
+    };
+    let Some(review) = change.review else { return Ok(registered) };
+    open_review(c, &registered.record.to_string(), &review, by.now_us).await?;
+    Ok(Registered { outcome: LinkOutcome::Review, ..registered })
+}
+
+async fn resolve_person(c: &mut Connection, by: &By) -> Result<Option<(String, i64)>, Error> {
+    let person = match by {
+        By::Person(id) => Some((id.to_string(),)),
+        By::Record(record) => {
+            sqlx::query_as("SELECT person_id FROM source_record WHERE member_id = $1 AND local_id = $2")
+                .bind(record.member_id.as_str())
+                .bind(record.local_id())
+                .fetch_optional(&mut *c)
+                .await?
+        }
+    };
+    let Some((person,)) = person else { return Ok(None) };
+    // Merged persons point straight at their survivor, so one step is enough.
+    let row = sqlx::query_as(
+        "SELECT s.person_id, s.created_at FROM person p
+         JOIN person s ON s.person_id = COALESCE(p.merged_into, p.person_id) WHERE p.person_id = $1",
+    )
+    .bind(person)
+    .fetch_optional(c)
+    .await?;
+    Ok(row)
+}
+
+type TaskRow = (String, String, String, f64, String, i64, i64);
+
+fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
+    let (id, record, candidate, probability, reason, state, opened_us) = row;
+    Ok(ReviewTask {
+        id: parse(&id, "task")?,
+        record: parse(&record, "record")?,
+        candidate: parse(&candidate, "person")?,
+        probability,
+        reason,
+        state: number(state, "review state")?,
+        opened_us,
+    })
+}
+
+/// Locks what a steward's decision touches, so that it does not cross a registration.
+async fn lock_record(c: &mut Connection, row: i64) -> Result<(), Error> {
+    let keys: Vec<(i64,)> =
+        sqlx::query_as("SELECT key FROM block_key WHERE record_row = $1").bind(row).fetch_all(&mut *c).await?;
+    Ok(lock_stripes(c, &keys.into_iter().map(|(key,)| key).collect::<Vec<_>>()).await?)
+}
+
+/// Moves a record by a steward's word and returns the event.
+async fn relink(
+    c: &mut Connection,
+    record: RecordId,
+    to: PersonId,
+    kind: LinkEventKind,
+    by: &Decider<'_>,
+) -> Result<LinkEvent, Error> {
+    let place = record_by_id(c, record).await?;
+    move_record(c, &place, to).await?;
+    let event = NewEvent { record: &place.1, from: Some(&place.2), to, kind, bits: 0.0 };
+    let sequence = insert_event(c, event, by).await?;
+    find_event(c, sequence).await
+}
+
+/// Returns the event that an earlier attempt made.
+async fn replayed_event(c: &mut Connection, attempt: Option<&Attempt>) -> Result<Option<LinkEvent>, Error> {
+    let Some(response) = replayed(c, attempt).await? else { return Ok(None) };
+    let sequence = response.try_into().map_err(|_| db::Error::Corrupt("response"))?;
+    find_event(c, i64::from_be_bytes(sequence)).await.map(Some)
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn register(
+        &self,
+        batch: &[Incoming],
+        decide: &Decide<'_>,
+        by: &Decider<'_>,
+    ) -> Result<Vec<Registered>, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        let keys = batch.iter().flat_map(|record| record.keys.iter().copied().chain([record.identity]));
+        let keys: Vec<i64> = keys.collect();
+        lock_stripes(&mut tx, &keys).await?;
+        let mut registered = Vec::with_capacity(batch.len());
+        for incoming in batch {
+            registered.push(register_one(&mut tx, incoming, decide, by).await?);
+        }
+        tx.commit().await?;
+        Ok(registered)
+    }
+
+    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
+        find_candidates(&mut *self.pools.read.acquire().await?, keys, None).await
+    }
+
+    async fn person(&self, by: &By) -> Result<Option<Person>, Error> {
+        let mut c = self.pools.read.acquire().await?;
+        let Some((id, created_us)) = resolve_person(&mut c, by).await? else { return Ok(None) };
+        let (record_count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM source_record WHERE person_id = $1")
+            .bind(&id)
+            .fetch_one(&mut *c)
+            .await?;
+        Ok(Some(Person { id: parse(&id, "person")?, created_us, record_count }))
+    }
+
+    async fn person_records(&self, person: PersonId, after: i64, limit: i64) -> Result<Vec<StoredRecord>, Error> {
+        let rows: Vec<(i64, String, String, String, Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT record_row, record_id, member_id, local_id, demographics, updated_at FROM source_record
+             WHERE person_id = $1 AND record_row > $2 ORDER BY record_row LIMIT $3",
+        )
+        .bind(person.to_string())
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pools.read)
+        .await?;
+        let record = |(row, id, member_id, local_id, demographics, updated_us): (_, String, String, String, _, _)| {
+            let (id, reference) = (parse(&id, "record")?, reference(&member_id, &local_id)?);
+            Ok(StoredRecord { row, id, reference, demographics, updated_us })
+        };
+        rows.into_iter().map(record).collect()
+    }
+
+    async fn link(
+        &self,
+        record: RecordId,
+        person: PersonId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(event) = replayed_event(&mut tx, attempt).await? {
+            return Ok(event);
+        }
+        let (row, record_text, _) = record_by_id(&mut tx, record).await?;
+        lock_record(&mut tx, row).await?;
+        let (to, _) = resolve_person(&mut tx, &By::Person(person)).await?.ok_or(Error::PersonUnknown)?;
+        let event = relink(&mut tx, record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
+        settle(&mut tx, &record_text, &to, ReviewState::Linked, by).await?;
+        keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    async fn unlink(&self, record: RecordId, by: &Decider<'_>, attempt: Option<&Attempt>) -> Result<LinkEvent, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(event) = replayed_event(&mut tx, attempt).await? {
+            return Ok(event);
+        }
+        let (row, ..) = record_by_id(&mut tx, record).await?;
+        lock_record(&mut tx, row).await?;
+        let (_, record_text, from) = record_by_id(&mut tx, record).await?;
+        if is_alone(&mut tx, &from).await? {
+            return Err(Error::AlreadyAlone);
+        }
+        let to = insert_person(&mut tx, by.now_us).await?;
+        let event = relink(&mut tx, record, to, LinkEventKind::Unlink, by).await?;
+        settle(&mut tx, &record_text, &from, ReviewState::KeptApart, by).await?;
+        keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    async fn review_tasks(
+        &self,
+        state: ReviewState,
+        after: Option<(i64, String)>,
+        limit: i64,
+    ) -> Result<Vec<ReviewTask>, Error> {
+        let (opened_us, id) = after.unwrap_or((i64::MIN, String::new()));
+        let rows: Vec<TaskRow> = sqlx::query_as(
+            "SELECT task_id, record_id, candidate_id, probability, reason, state, opened_at FROM review_task
+             WHERE state = $1 AND (opened_at, task_id) > ($2, $3) ORDER BY opened_at, task_id LIMIT $4",
+        )
+        .bind(i64::from(state as i32))
+        .bind(opened_us)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(&self.pools.read)
+        .await?;
+        Ok(rows.into_iter().map(task).collect::<Result<_, _>>()?)
+    }
+
+    async fn resolve_task(&self, id: TaskId, linked: bool, by: &Decider<'_>) -> Result<ReviewTask, Error> {
+        let select = "SELECT task_id, record_id, candidate_id, probability, reason, state, opened_at
+             FROM review_task WHERE task_id = $1";
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        let row: Option<TaskRow> = sqlx::query_as(select).bind(id.to_string()).fetch_optional(&mut *tx).await?;
+        let open = task(row.ok_or(Error::TaskUnknown)?)?;
+        let state = if linked { ReviewState::Linked } else { ReviewState::KeptApart };
+        if open.state == state {
+            return Ok(open);
+        }
+        if open.state != ReviewState::Open {
+            return Err(Error::TaskResolved);
+        }
+        let (row, record, _) = record_by_id(&mut tx, open.record).await?;
+        lock_record(&mut tx, row).await?;
+        if linked {
+            let (to, _) =
+                resolve_person(&mut tx, &By::Person(open.candidate)).await?.ok_or(Error::PersonUnknown)?;
+            relink(&mut tx, open.record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
+        }
+        settle(&mut tx, &record, &open.candidate.to_string(), state, by).await?;
+        tx.commit().await?;
+        Ok(ReviewTask { state, ..open })
+    }
+
+    async fn prepared(&self, record: RecordId) -> Result<Option<Prepared>, Error> {
+        let row: Option<(Vec<u8>,)> = sqlx::query_as(
+            "SELECT c.prepared FROM comparison c JOIN source_record r ON r.record_row = c.record_row
+             WHERE r.record_id = $1",
+        )
+        .bind(record.to_string())
+        .fetch_optional(&self.pools.read)
+        .await?;
+        Ok(row.map(|(bytes,)| unpack(&bytes)).transpose()?)
+    }
+}

@@ -1,0 +1,197 @@
+//! One conformance suite for the store, on every database.
+
+use std::sync::Arc;
+
+use signpost_common::{
+    db::{self, Attempt, Location},
+    hash::Blinder,
+    id::{PersonId, RecordRef},
+};
+use signpost_linkage::{Date, Name, Record};
+use signpost_mpi::{
+    domain::{Incoming, Index},
+    store::{self, By, Decider, Error, Registered, Store},
+};
+use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+
+const ENGINE: Decider<'static> = Decider { actor: "engine", reason: "", model_version: "start-1", now_us: 5 };
+const STEWARD: Decider<'static> =
+    Decider { actor: "op/sam", reason: "looked", model_version: "start-1", now_us: 9 };
+
+fn index() -> Index {
+    Index::new(Blinder::new(&[7; 32]).unwrap())
+}
+
+fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &str) -> Incoming {
+    let name = Name { given: vec![given.into()], family: family.into(), ..Name::default() };
+    let birth_date = Date::parse(birth_date);
+    let record = Record { names: vec![name], birth_date, ..Record::default() };
+    let reference = RecordRef::new(member.parse().unwrap(), local).unwrap();
+    index().incoming(reference, &record, format!("{given} {family}").into_bytes())
+}
+
+async fn register(store: &dyn Store, record: Incoming) -> Registered {
+    let index = index();
+    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    store.register(&[record], &decide, &ENGINE).await.unwrap().pop().unwrap()
+}
+
+async fn conforms(store: &dyn Store) {
+    records_of_one_person_meet(store).await;
+    what_may_be_the_same_is_reviewed(store).await;
+    a_steward_moves_records(store).await;
+    a_lone_record_moves_and_its_person_points_on(store).await;
+    what_a_batch_brings_is_seen_within_it(store).await;
+}
+
+async fn records_of_one_person_meet(store: &dyn Store) {
+    let first = register(store, incoming("north", "1", "Jane", "Smith", "1980-03-04")).await;
+    assert_eq!(first.outcome, LinkOutcome::NewPerson);
+    let second = register(store, incoming("south", "9", "Jane", "Smith", "1980-03-04")).await;
+    assert_eq!((second.person, second.outcome), (first.person, LinkOutcome::Attached));
+    let again = register(store, incoming("south", "9", "Jane", "Smith", "1980-03-04")).await;
+    assert_eq!(again, Registered { outcome: LinkOutcome::Unchanged, ..second.clone() });
+    let changed = register(store, incoming("south", "9", "Jayne", "Smith", "1980-03-04")).await;
+    assert_eq!((changed.person, changed.record), (first.person, second.record), "an update keeps the record");
+
+    let by = By::Record(RecordRef::new("south".parse().unwrap(), "9").unwrap());
+    let person = store.person(&by).await.unwrap().unwrap();
+    assert_eq!((person.id, person.record_count, person.created_us), (first.person, 2, 5));
+    let records = store.person_records(person.id, 0, 10).await.unwrap();
+    assert_eq!(records[1].demographics, b"Jayne Smith");
+    assert_eq!(store.person_records(person.id, records[0].row, 10).await.unwrap(), records[1..]);
+    assert_eq!(store.person(&By::Person(PersonId::generate())).await.unwrap(), None);
+    let (candidates, overfull) =
+        store.candidates(&incoming("x", "x", "Jane", "Smith", "1980-03-04").keys).await.unwrap();
+    assert_eq!((candidates.len(), overfull), (2, false));
+    assert_eq!(store.candidates(&[]).await.unwrap().0.len(), 0);
+}
+
+async fn what_may_be_the_same_is_reviewed(store: &dyn Store) {
+    let ann = register(store, incoming("north", "2", "Ann", "Twinsson", "2015-01-20")).await;
+    let mut bea = incoming("north", "3", "Beatrix", "Twinsson", "2015-01-20");
+    bea.prepared.phones = vec!["6175550101".into()];
+    let mut ann_again = incoming("south", "2", "Ann", "Twinsson", "2015-01-20");
+    ann_again.prepared.phones = vec!["6175550101".into()];
+    register(store, ann_again).await;
+    let bea = register(store, bea).await;
+    assert_eq!(bea.outcome, LinkOutcome::Review);
+    assert_ne!(bea.person, ann.person);
+    let tasks = store.review_tasks(ReviewState::Open, None, 10).await.unwrap();
+    assert_eq!(
+        (tasks.len(), tasks[0].candidate, tasks[0].reason.as_str()),
+        (1, ann.person, "GIVEN_NAME_CONFLICT")
+    );
+    let after = (tasks[0].opened_us, tasks[0].id.to_string());
+    assert_eq!(store.review_tasks(ReviewState::Open, Some(after), 10).await.unwrap(), []);
+    let apart = store.resolve_task(tasks[0].id, false, &STEWARD).await.unwrap();
+    assert_eq!(apart.state, ReviewState::KeptApart);
+    assert_eq!(store.resolve_task(tasks[0].id, false, &STEWARD).await.unwrap(), apart, "again is harmless");
+    assert!(matches!(store.resolve_task(tasks[0].id, true, &STEWARD).await, Err(Error::TaskResolved)));
+    let unknown = signpost_common::id::TaskId::generate();
+    assert!(matches!(store.resolve_task(unknown, true, &STEWARD).await, Err(Error::TaskUnknown)));
+}
+
+async fn a_steward_moves_records(store: &dyn Store) {
+    let first = register(store, incoming("north", "5", "Omar", "Haddad", "1971-06-07")).await;
+    let second = register(store, incoming("south", "5", "Omar", "Haddad", "1971-06-07")).await;
+    let attempt = |id| Attempt::new("op/sam", "Unlink", id, &());
+    let event = store.unlink(second.record, &STEWARD, attempt("a").as_ref()).await.unwrap();
+    assert_eq!((event.from, event.kind), (Some(first.person), LinkEventKind::Unlink));
+    assert_eq!(event.actor, "op/sam");
+    let replayed = store.unlink(second.record, &STEWARD, attempt("a").as_ref()).await.unwrap();
+    assert_eq!(replayed, event, "the same request id replays");
+    let fresh = store.unlink(second.record, &STEWARD, attempt("b").as_ref()).await;
+    assert!(matches!(fresh, Err(Error::AlreadyAlone)));
+    let other = Attempt::new("op/sam", "Unlink", "a", &1u32);
+    let reused = store.unlink(second.record, &STEWARD, other.as_ref()).await;
+    assert!(matches!(reused, Err(Error::Database(db::Error::RequestIdReused))));
+
+    let update = register(store, incoming("south", "5", "Omar", "Haddad", "1971-06-07")).await;
+    assert_eq!(update.person, event.to, "a steward's word outlives an update");
+    let mut moved = incoming("south", "5", "Omar", "Haddad", "1971-06-07");
+    moved.demographics = b"other".to_vec();
+    assert_eq!(register(store, moved).await.person, event.to);
+
+    let back = store.link(second.record, first.person, &STEWARD, None).await.unwrap();
+    assert_eq!((back.from, back.to, back.kind), (Some(event.to), first.person, LinkEventKind::Link));
+    let survivor = store.person(&By::Person(event.to)).await.unwrap().unwrap();
+    assert_eq!(survivor.id, first.person, "a person without records resolves to its survivor");
+    let nobody = store.link(second.record, PersonId::generate(), &STEWARD, None).await;
+    assert!(matches!(nobody, Err(Error::PersonUnknown)));
+}
+
+async fn a_lone_record_moves_and_its_person_points_on(store: &dyn Store) {
+    let known = register(store, incoming("north", "7", "Rosa", "Delgado", "1990-09-09")).await;
+    let wrong = register(store, incoming("south", "7", "Unrelated", "Name", "1955-01-12")).await;
+    let right = register(store, incoming("south", "7", "Rosa", "Delgado", "1990-09-09")).await;
+    assert_eq!((right.person, right.outcome), (known.person, LinkOutcome::Attached));
+    let old = store.person(&By::Person(wrong.person)).await.unwrap().unwrap();
+    assert_eq!(old.id, known.person);
+}
+
+async fn what_a_batch_brings_is_seen_within_it(store: &dyn Store) {
+    let index = index();
+    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    let batch = [
+        incoming("north", "8", "Kwame", "Mensah", "1988-12-01"),
+        incoming("south", "8", "Kwame", "Mensah", "1988-12-01"),
+    ];
+    let done = store.register(&batch, &decide, &ENGINE).await.unwrap();
+    assert_eq!(done[0].person, done[1].person);
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conforms(&*store::open(&Location::Memory).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms_and_keeps_what_it_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::File(folder.path().join("mpi.sqlite"));
+    conforms(&*store::open(&location).await.unwrap()).await;
+    let reopened = store::open(&location).await.unwrap();
+    let by = By::Record(RecordRef::new("north".parse().unwrap(), "1").unwrap());
+    assert!(reopened.person(&by).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn postgres_conforms() {
+    let Some(location) = db::scratch_postgres("mpi") else {
+        eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    conforms(&*store::open(&location).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_writers_make_one_person_of_one_newcomer() {
+    let Some(location) = db::scratch_postgres("mpi") else {
+        eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    let stores: Vec<Arc<dyn Store>> = vec![
+        Arc::from(store::open(&location).await.unwrap()),
+        Arc::from(store::open(&location).await.unwrap()),
+    ];
+    for round in 0..30 {
+        let tasks = ["north", "south"].into_iter().zip(&stores).map(|(member, store)| {
+            let store = store.clone();
+            let day = round % 28 + 1;
+            let record = incoming(
+                member,
+                &round.to_string(),
+                "Jane",
+                "Smith",
+                &format!("1980-{:02}-{day:02}", round / 28 + 1),
+            );
+            tokio::spawn(async move { register(&*store, record).await })
+        });
+        let mut persons = vec![];
+        for task in tasks.collect::<Vec<_>>() {
+            persons.push(task.await.unwrap().person);
+        }
+        assert_eq!(persons[0], persons[1], "round {round}");
+    }
+}
