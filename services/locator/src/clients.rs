@@ -1,0 +1,169 @@
+//! The services that the locator puts together, and members' document sources.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::ClientConfig;
+use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page};
+use signpost_proto::{
+    common::v1::RecordReference,
+    consent::v1::{DecideRequest, Decision, Effect, consent_service_client::ConsentServiceClient},
+    directory::v1::{Endpoint, GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient},
+    mpi::v1::{
+        ListPersonRecordsRequest, list_person_records_request::By,
+        master_patient_index_service_client::MasterPatientIndexServiceClient,
+    },
+    registry::v1::{
+        DocumentEntry, DocumentFilter, SearchDocumentsRequest,
+        document_registry_service_client::DocumentRegistryServiceClient,
+    },
+    source::v1::document_source_service_client::DocumentSourceServiceClient,
+};
+use tonic::{Code, Status};
+
+use crate::{convert, error};
+
+/// Most records of one person that are looked at; the registry takes no more in one search.
+const RECORDS_MAX: usize = 200;
+
+/// Most connections to sources that are kept.
+const SOURCES_MAX: usize = 1024;
+
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) mpi: MasterPatientIndexServiceClient<Transport>,
+    pub(crate) registry: DocumentRegistryServiceClient<Transport>,
+    pub(crate) consent: ConsentServiceClient<Transport>,
+    pub(crate) directory: DirectoryServiceClient<Transport>,
+    pub(crate) audit: AuditTrail,
+    pub(crate) sources: Arc<Sources>,
+}
+
+/// A person with all source records.
+#[derive(Debug, Clone)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) records: Vec<RecordReference>,
+}
+
+/// A document that consent was asked about.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) entry: DocumentEntry,
+    pub(crate) decision: Decision,
+}
+
+impl Decided {
+    pub(crate) fn permitted(&self) -> bool {
+        self.decision.effect() == Effect::Permit
+    }
+}
+
+impl Clients {
+    /// Returns a person with all records; `None` when the index does not know it.
+    pub(crate) async fn person(&self, context: &Context, by: By) -> Result<Option<Person>, Status> {
+        let request = ListPersonRecordsRequest { by: Some(by), page_size: page::SIZE_MAX, page_token: String::new() };
+        let response = match self.mpi.clone().list_person_records(context.request(request)).await {
+            Err(error) if error.code() == Code::NotFound => return Ok(None),
+            response => response.map_err(error::of("index"))?.into_inner(),
+        };
+        let mut records: Vec<_> = response.records.into_iter().filter_map(|record| record.record).collect();
+        if records.len() > RECORDS_MAX {
+            tracing::warn!(person_id = response.person_id, records = records.len(), "person has too many records");
+            records.truncate(RECORDS_MAX);
+        }
+        Ok(Some(Person { id: response.person_id, records }))
+    }
+
+    /// Returns the newest documents of a person, and whether there are more.
+    pub(crate) async fn documents(
+        &self,
+        context: &Context,
+        person: &Person,
+        filter: Option<DocumentFilter>,
+    ) -> Result<(Vec<DocumentEntry>, bool), Status> {
+        let request = SearchDocumentsRequest {
+            patients: person.records.clone(),
+            filter,
+            page_size: page::SIZE_MAX,
+            page_token: String::new(),
+        };
+        let response = self.registry.clone().search_documents(context.request(request)).await;
+        let response = response.map_err(error::of("registry"))?.into_inner();
+        Ok((response.entries, !response.next_page_token.is_empty()))
+    }
+
+    /// Asks consent about documents of a person. A document without a decision counts as denied.
+    pub(crate) async fn decide(
+        &self,
+        context: &Context,
+        person: &Person,
+        entries: Vec<DocumentEntry>,
+        emergency_session_id: &str,
+    ) -> Result<Vec<Decided>, Status> {
+        if entries.is_empty() && emergency_session_id.is_empty() {
+            return Ok(vec![]);
+        }
+        let request = DecideRequest {
+            person_id: person.id.clone(),
+            patient_records: person.records.clone(),
+            documents: entries.iter().map(convert::facts).collect(),
+            emergency_session_id: emergency_session_id.to_owned(),
+        };
+        let response = self.consent.clone().decide(context.request(request)).await;
+        let decisions = response.map_err(error::of("consent service"))?.into_inner().decisions;
+        let mut decisions: HashMap<String, Decision> =
+            decisions.into_iter().map(|decision| (decision.document_id.clone(), decision)).collect();
+        let decided = |entry: DocumentEntry| {
+            let decision = decisions.remove(&entry.document_id).unwrap_or_default();
+            Decided { entry, decision }
+        };
+        Ok(entries.into_iter().map(decided).collect())
+    }
+
+    /// Returns where an active member serves its documents; `None` when it serves none.
+    pub(crate) async fn endpoint(&self, context: &Context, member_id: &str) -> Result<Option<Endpoint>, Status> {
+        let request = GetMemberRequest { member_id: member_id.to_owned() };
+        let response = match self.directory.clone().get_member(context.request(request)).await {
+            Err(error) if error.code() == Code::NotFound => return Ok(None),
+            response => response.map_err(error::of("directory"))?.into_inner(),
+        };
+        let member = response.member.filter(|member| member.state() == MemberState::Active);
+        Ok(member.and_then(|member| member.endpoint))
+    }
+}
+
+/// Connections to members' document sources, each made when it is first needed.
+pub(crate) struct Sources {
+    tls: Arc<ClientConfig>,
+    channels: Mutex<HashMap<(String, String), Transport>>,
+}
+
+impl Sources {
+    pub(crate) fn new(tls: Arc<ClientConfig>) -> Self {
+        Self { tls, channels: Mutex::default() }
+    }
+
+    /// Returns a client of the source at an endpoint that the directory named.
+    pub(crate) fn client(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<DocumentSourceServiceClient<Transport>, client::Error> {
+        let key = (endpoint.uri.clone(), endpoint.tls_server_name.clone());
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if channels.len() >= SOURCES_MAX {
+            channels.clear();
+        }
+        let transport = match channels.get(&key) {
+            Some(transport) => transport.clone(),
+            None => {
+                let transport = client::remote(&endpoint.uri, &endpoint.tls_server_name, self.tls.clone())?;
+                channels.insert(key, transport.clone());
+                transport
+            }
+        };
+        Ok(DocumentSourceServiceClient::new(transport))
+    }
+}

@@ -1,0 +1,93 @@
+//! Between the messages of different services; the only place.
+
+use signpost_common::rpc::{Context, status::invalid};
+use signpost_proto::{
+    audit::v1::DocumentDisclosure,
+    common::v1::RecordReference,
+    consent::v1::DocumentFacts,
+    locator::v1::{DocumentHeader, PersonMatch, PersonOutcome, Pointer},
+    mpi::v1::{MatchOutcome, MatchPatientResponse},
+    registry::v1::DocumentEntry,
+};
+use tonic::Status;
+
+use crate::{clients::Decided, domain::rank::Ranked};
+
+pub(crate) fn custodian(entry: &DocumentEntry) -> String {
+    entry.patient.as_ref().map(|patient| patient.member_id.clone()).unwrap_or_default()
+}
+
+pub(crate) fn facts(entry: &DocumentEntry) -> DocumentFacts {
+    let code = |coding: &Option<signpost_proto::common::v1::Coding>| {
+        coding.as_ref().map(|coding| coding.code.clone()).unwrap_or_default()
+    };
+    DocumentFacts {
+        document_id: entry.document_id.clone(),
+        custodian: custodian(entry),
+        type_code: code(&entry.type_code),
+        class_code: code(&entry.class_code),
+        labels: entry.labels.clone(),
+        service_start_time: entry.service_start_time,
+    }
+}
+
+pub(crate) fn disclosure(decided: &Decided) -> DocumentDisclosure {
+    DocumentDisclosure {
+        document_id: decided.entry.document_id.clone(),
+        custodian: custodian(&decided.entry),
+        released: decided.permitted(),
+        rule_ids: decided.decision.rule_ids.clone(),
+    }
+}
+
+pub(crate) fn pointer(rank: usize, ranked: Ranked) -> Pointer {
+    let Ranked { entry, reasons } = ranked;
+    Pointer {
+        custodian: custodian(&entry),
+        document_id: entry.document_id,
+        class_code: entry.class_code,
+        type_code: entry.type_code,
+        creation_time: entry.creation_time,
+        service_start_time: entry.service_start_time,
+        author_institution: entry.author_institution,
+        mime_type: entry.mime_type,
+        size_bytes: entry.size_bytes,
+        sha256: entry.sha256.into(),
+        rank: u32::try_from(rank + 1).unwrap_or(u32::MAX),
+        rank_reasons: reasons,
+    }
+}
+
+pub(crate) fn header(decided: &Decided) -> DocumentHeader {
+    DocumentHeader {
+        document_id: decided.entry.document_id.clone(),
+        custodian: custodian(&decided.entry),
+        mime_type: decided.entry.mime_type.clone(),
+        size_bytes: decided.entry.size_bytes,
+        notices: decided.decision.obligations.iter().map(|obligation| obligation.value.clone()).collect(),
+    }
+}
+
+pub(crate) fn person_outcome(response: MatchPatientResponse) -> PersonOutcome {
+    let outcome = match response.outcome() {
+        MatchOutcome::Certain => PersonMatch::Certain,
+        MatchOutcome::MoreAttributesNeeded => PersonMatch::MoreAttributesNeeded,
+        MatchOutcome::NotFound | MatchOutcome::Unspecified => PersonMatch::NotFound,
+    };
+    let MatchPatientResponse { outcome: _, person_id, probability, attributes_needed } = response;
+    PersonOutcome { r#match: outcome.into(), person_id, probability, attributes_needed }
+}
+
+/// The caller may name its own records only.
+pub(crate) fn own_record(context: &Context, record: RecordReference) -> Result<RecordReference, Status> {
+    if record.local_id.is_empty() {
+        return Err(invalid("record.local_id", "must not be empty"));
+    }
+    if record.member_id.is_empty() {
+        return Ok(RecordReference { member_id: context.caller.member_id.clone(), ..record });
+    }
+    if record.member_id != context.caller.member_id {
+        return Err(invalid("record.member_id", "must be the calling member's own"));
+    }
+    Ok(record)
+}

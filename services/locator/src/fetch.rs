@@ -1,0 +1,221 @@
+//! Fetch: one document from its custodian to the caller, verified as it flows.
+
+use bytes::Bytes;
+use signpost_common::{
+    hash::Sha256,
+    rpc::{Context, status},
+};
+use signpost_proto::{
+    audit::v1::{Event, EventKind, EventOutcome},
+    locator::v1::{DocumentHeader, DocumentTrailer},
+    mpi::v1::list_person_records_request::By,
+    registry::v1::{DocumentEntry, GetDocumentRequest, ReportRetrievalRequest, Stability},
+    source::v1::{
+        RetrieveDocumentRequest, RetrieveDocumentResponse, retrieve_document_response::Message as SourceMessage,
+    },
+};
+use tonic::{Code, Status, Streaming};
+
+use crate::{
+    clients::{Clients, Decided, Person},
+    convert,
+    error::{self, Error},
+};
+
+/// Largest chunk that is sent on.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// Which document, and how it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) action: &'static str,
+    pub(crate) document_id: String,
+    pub(crate) emergency_session_id: String,
+    pub(crate) request_id: String,
+}
+
+/// A document whose release is recorded and whose source has begun to send.
+pub(crate) struct Opened {
+    pub(crate) header: DocumentHeader,
+    entry: DocumentEntry,
+    source: Streaming<RetrieveDocumentResponse>,
+    pending: Bytes,
+    hash: Sha256,
+    received: u64,
+}
+
+/// Decides, opens the source and records the release, in this order; nothing has been released yet.
+pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
+    let (person, decided) = decide(clients, context, order).await?;
+    let event = |outcome: EventOutcome, reason: &str, released: bool| {
+        let documents = decided.iter().map(|d| {
+            let disclosure = convert::disclosure(d);
+            signpost_proto::audit::v1::DocumentDisclosure { released, ..disclosure }
+        });
+        Event {
+            kind: EventKind::Fetch.into(),
+            action: order.action.to_owned(),
+            outcome: outcome.into(),
+            reason: reason.to_owned(),
+            person_id: person.as_ref().map(|person| person.id.clone()).unwrap_or_default(),
+            patient_records: person.as_ref().map(|person| person.records.clone()).unwrap_or_default(),
+            documents: documents.collect(),
+            emergency_session_id: order.emergency_session_id.clone(),
+            request_id: order.request_id.clone(),
+            object_id: order.document_id.clone(),
+            ..Event::default()
+        }
+    };
+    let Some(permitted) = decided.as_ref().filter(|decided| decided.permitted()) else {
+        clients.audit.append(context, event(EventOutcome::Refused, "DOCUMENT_UNKNOWN", false)).await?;
+        return Err(Error::DocumentUnknown.into());
+    };
+    match retrieve(clients, context, &permitted.entry).await {
+        Ok(source) => {
+            clients.audit.append(context, event(EventOutcome::Success, "", true)).await?;
+            Ok(Opened {
+                header: convert::header(permitted),
+                entry: permitted.entry.clone(),
+                source,
+                pending: Bytes::new(),
+                hash: Sha256::default(),
+                received: 0,
+            })
+        }
+        Err(failure) => {
+            clients.audit.append(context, event(EventOutcome::Failed, failure.reason(), false)).await?;
+            report(clients, context, &permitted.entry.document_id, Some(failure.reason())).await;
+            Err(failure.into())
+        }
+    }
+}
+
+/// Returns whose the document is and what consent says; nothing when there is no such document.
+async fn decide(
+    clients: &Clients,
+    context: &Context,
+    order: &Order,
+) -> Result<(Option<Person>, Option<Decided>), Status> {
+    let document_id = order.document_id.clone();
+    let request = context.request(GetDocumentRequest { document_id });
+    let entry = match clients.registry.clone().get_document(request).await {
+        Err(error) if error.code() == Code::NotFound => None,
+        response => response.map_err(error::of("registry"))?.into_inner().entry,
+    };
+    let Some((entry, patient)) = entry.and_then(|entry| entry.patient.clone().map(|patient| (entry, patient))) else {
+        return Ok((None, None));
+    };
+    // Documents of a patient whom the index does not know are nobody's: directives could not be found.
+    let Some(person) = clients.person(context, By::Record(patient)).await? else { return Ok((None, None)) };
+    let decided = clients.decide(context, &person, vec![entry], &order.emergency_session_id).await?.pop();
+    Ok((Some(person), decided))
+}
+
+/// Asks the custodian for the document and checks what it announces.
+async fn retrieve(
+    clients: &Clients,
+    context: &Context,
+    entry: &DocumentEntry,
+) -> Result<Streaming<RetrieveDocumentResponse>, Error> {
+    let member = convert::custodian(entry);
+    let failed = |reason| Error::Source { member: member.clone(), reason };
+    let endpoint = clients.endpoint(context, &member).await.map_err(|_| Error::Service("directory"))?;
+    let endpoint = endpoint.ok_or_else(|| failed("SOURCE_WITHOUT_ENDPOINT"))?;
+    let mut source = clients.sources.client(&endpoint).map_err(|_| failed("SOURCE_ENDPOINT_INVALID"))?;
+    let request = RetrieveDocumentRequest { unique_id: entry.unique_id.clone(), patient: entry.patient.clone() };
+    let retrieved = async {
+        let mut stream = source.retrieve_document(context.request(request)).await?.into_inner();
+        let first = stream.message().await?;
+        Ok::<_, Status>((stream, first))
+    };
+    let late = || Status::new(Code::DeadlineExceeded, "");
+    let retrieved = tokio::time::timeout_at(context.deadline, retrieved).await.unwrap_or_else(|_| Err(late()));
+    let (stream, first) = retrieved.map_err(|error| match error.code() {
+        Code::NotFound => failed("SOURCE_HAS_NOT"),
+        Code::DeadlineExceeded | Code::Cancelled => failed("SOURCE_TIMED_OUT"),
+        Code::PermissionDenied | Code::Unauthenticated => failed("SOURCE_REFUSED"),
+        _ => failed("SOURCE_UNAVAILABLE"),
+    })?;
+    let wrong = |reason| Error::NotAsRegistered { member: member.clone(), reason };
+    let Some(SourceMessage::Header(header)) = first.and_then(|first| first.message) else {
+        return Err(wrong("WRONG_FORM"));
+    };
+    let is_static = entry.stability() != Stability::Dynamic;
+    if header.unique_id != entry.unique_id {
+        Err(wrong("WRONG_DOCUMENT"))
+    } else if header.mime_type != entry.mime_type {
+        Err(wrong("WRONG_TYPE"))
+    } else if is_static && header.size_bytes != entry.size_bytes {
+        Err(wrong("WRONG_SIZE"))
+    } else {
+        Ok(stream)
+    }
+}
+
+impl Opened {
+    /// Returns the next chunk, or the trailer when everything came and is what was registered.
+    pub(crate) async fn next(&mut self, context: &Context) -> Result<Result<Bytes, DocumentTrailer>, Status> {
+        let member = || convert::custodian(&self.entry);
+        let failed = |reason| Error::Source { member: member(), reason };
+        let wrong = |reason| Error::NotAsRegistered { member: member(), reason };
+        while self.pending.is_empty() {
+            let message = tokio::time::timeout_at(context.deadline, self.source.message()).await;
+            let message = message.map_err(|_| failed("SOURCE_TIMED_OUT"))?.map_err(|_| failed("SOURCE_BROKE_OFF"))?;
+            match message.map(|message| message.message) {
+                Some(Some(SourceMessage::Chunk(chunk))) => self.pending = chunk,
+                Some(_) => return Err(wrong("WRONG_FORM").into()),
+                None => {
+                    let (sha256, is_static) =
+                        (self.hash.clone().finish(), self.entry.stability() != Stability::Dynamic);
+                    if is_static && self.received != self.entry.size_bytes {
+                        return Err(wrong("WRONG_SIZE").into());
+                    }
+                    if is_static && self.entry.sha256 != sha256 {
+                        return Err(wrong("WRONG_HASH").into());
+                    }
+                    let sha256 = Bytes::copy_from_slice(&sha256);
+                    return Ok(Err(DocumentTrailer { sha256, size_bytes: self.received }));
+                }
+            }
+        }
+        let chunk = self.pending.split_to(self.pending.len().min(CHUNK_BYTES_MAX));
+        self.received += chunk.len() as u64;
+        if self.entry.stability() != Stability::Dynamic && self.received > self.entry.size_bytes {
+            return Err(wrong("WRONG_SIZE").into());
+        }
+        self.hash.update(&chunk);
+        Ok(Ok(chunk))
+    }
+
+    /// Tells the registry how the retrieval ended, and the audit log when it failed after the release began.
+    pub(crate) async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
+        let reason = failure.map(status::reason);
+        if let Some(reason) = &reason {
+            let event = Event {
+                kind: EventKind::Fetch.into(),
+                action: order.action.to_owned(),
+                outcome: EventOutcome::Failed.into(),
+                reason: reason.clone(),
+                request_id: order.request_id.clone(),
+                object_id: order.document_id.clone(),
+                ..Event::default()
+            };
+            // The release itself is recorded already; the trail logs its own failure.
+            clients.audit.append(context, event).await.ok();
+        }
+        report(clients, context, &order.document_id, reason.as_deref()).await;
+    }
+}
+
+/// Tells the registry whether a pointer led anywhere. Its failure changes nothing for the caller.
+async fn report(clients: &Clients, context: &Context, document_id: &str, failure: Option<&str>) {
+    let request = ReportRetrievalRequest {
+        document_id: document_id.to_owned(),
+        succeeded: failure.is_none(),
+        reason: failure.unwrap_or_default().to_owned(),
+        request_id: String::new(),
+    };
+    if let Err(error) = clients.registry.clone().report_retrieval(context.request(request)).await {
+        tracing::warn!(document_id, code = ?error.code(), "retrieval could not be reported");
+    }
+}

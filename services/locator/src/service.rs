@@ -1,0 +1,180 @@
+//! The handlers: convert, call, stream.
+
+use signpost_common::{lifecycle::Lifecycle, rpc::Context};
+use signpost_proto::{
+    locator::v1::{
+        DocumentFailure, FetchDocumentRequest, FetchDocumentResponse, FetchHistoryRequest, FetchHistoryResponse,
+        HistoryCompletion, LocateRequest, LocateResponse, fetch_document_response, fetch_history_response,
+        record_locator_service_server::RecordLocatorService,
+    },
+    mpi::v1::list_person_records_request::By,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    clients::{Clients, Decided},
+    convert,
+    domain::rank,
+    error::Error,
+    fetch::{self, Opened, Order},
+    locate,
+};
+
+/// Most messages that wait to be read by the caller; then the source waits.
+const MESSAGES_MAX: usize = 16;
+
+pub(crate) struct Service {
+    pub(crate) clients: Clients,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+type Answers<T> = ReceiverStream<Result<T, Status>>;
+
+#[tonic::async_trait]
+impl RecordLocatorService for Service {
+    type LocateStream = Answers<LocateResponse>;
+
+    async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<Self::LocateStream>, Status> {
+        let context = Context::of(&request)?;
+        let located = locate::prepare(&self.clients, &context, request.into_inner()).await?;
+        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        self.lifecycle.spawn(locate::send(self.clients.clone(), context, located, sender));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+
+    type FetchDocumentStream = Answers<FetchDocumentResponse>;
+
+    async fn fetch_document(
+        &self,
+        request: Request<FetchDocumentRequest>,
+    ) -> Result<Response<Self::FetchDocumentStream>, Status> {
+        let context = Context::of(&request)?;
+        let FetchDocumentRequest { document_id, emergency_session_id, request_id } = request.into_inner();
+        let action = "/signpost.locator.v1.RecordLocatorService/FetchDocument";
+        let order = Order { action, document_id, emergency_session_id, request_id };
+        let opened = fetch::open(&self.clients, &context, &order).await?;
+        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        self.lifecycle.spawn(send_document(self.clients.clone(), context, order, opened, sender));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+
+    type FetchHistoryStream = Answers<FetchHistoryResponse>;
+
+    async fn fetch_history(
+        &self,
+        request: Request<FetchHistoryRequest>,
+    ) -> Result<Response<Self::FetchHistoryStream>, Status> {
+        let context = Context::of(&request)?;
+        let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } = request.into_inner();
+        let person = self.clients.person(&context, By::PersonId(person_id)).await?;
+        let person = person.ok_or(Error::PersonUnknown)?;
+        let (entries, _) = self.clients.documents(&context, &person, filter).await?;
+        let decided = self.clients.decide(&context, &person, entries, &emergency_session_id).await?;
+        let permitted = decided.into_iter().filter(Decided::permitted).map(|decided| decided.entry).collect();
+        let action = "/signpost.locator.v1.RecordLocatorService/FetchHistory";
+        let orders = rank::rank(permitted).into_iter().map(|ranked| {
+            let custodian = convert::custodian(&ranked.entry);
+            let order = Order {
+                action,
+                document_id: ranked.entry.document_id,
+                emergency_session_id: emergency_session_id.clone(),
+                request_id: request_id.clone(),
+            };
+            (order, custodian)
+        });
+        let orders = orders.collect();
+        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, sender));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+/// Sends one document: header, chunks, trailer; or an error in place of the trailer.
+async fn send_document(
+    clients: Clients,
+    context: Context,
+    order: Order,
+    mut opened: Opened,
+    answers: mpsc::Sender<Result<FetchDocumentResponse, Status>>,
+) {
+    use fetch_document_response::Message;
+    let response = |message| Ok(FetchDocumentResponse { message: Some(message) });
+    let mut message = Message::Header(opened.header.clone());
+    loop {
+        if answers.send(response(message)).await.is_err() {
+            return;
+        }
+        message = match opened.next(&context).await {
+            Ok(Ok(chunk)) => Message::Chunk(chunk),
+            Ok(Err(trailer)) => {
+                opened.finish(&clients, &context, &order, None).await;
+                answers.send(response(Message::Trailer(trailer))).await.ok();
+                return;
+            }
+            Err(failure) => {
+                opened.finish(&clients, &context, &order, Some(&failure)).await;
+                answers.send(Err(failure)).await.ok();
+                return;
+            }
+        };
+    }
+}
+
+/// Sends every document of a history; one that fails is named and the others go on.
+async fn send_history(
+    clients: Clients,
+    context: Context,
+    orders: Vec<(Order, String)>,
+    answers: mpsc::Sender<Result<FetchHistoryResponse, Status>>,
+) {
+    use fetch_history_response::Message;
+    let mut completion = HistoryCompletion::default();
+    for (order, custodian) in orders {
+        match send_one_of_history(&clients, &context, &order, &answers).await {
+            Ok(true) => completion.fetched += 1,
+            Ok(false) => return,
+            Err(failure) => {
+                completion.failed += 1;
+                let reason = signpost_common::rpc::status::reason(&failure);
+                let failure = DocumentFailure { document_id: order.document_id, custodian, reason };
+                let message = FetchHistoryResponse { message: Some(Message::Failure(failure)) };
+                if answers.send(Ok(message)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    answers.send(Ok(FetchHistoryResponse { message: Some(Message::Completion(completion)) })).await.ok();
+}
+
+/// Sends one document of a history; false when the caller has gone.
+async fn send_one_of_history(
+    clients: &Clients,
+    context: &Context,
+    order: &Order,
+    answers: &mpsc::Sender<Result<FetchHistoryResponse, Status>>,
+) -> Result<bool, Status> {
+    use fetch_history_response::Message;
+    let mut opened = fetch::open(clients, context, order).await?;
+    let mut message = Message::Header(opened.header.clone());
+    loop {
+        let last = matches!(message, Message::Trailer(_));
+        let gone = answers.send(Ok(FetchHistoryResponse { message: Some(message) })).await.is_err();
+        if last || gone {
+            return Ok(!gone);
+        }
+        message = match opened.next(context).await {
+            Ok(Ok(chunk)) => Message::Chunk(chunk),
+            Ok(Err(trailer)) => {
+                opened.finish(clients, context, order, None).await;
+                Message::Trailer(trailer)
+            }
+            Err(failure) => {
+                opened.finish(clients, context, order, Some(&failure)).await;
+                return Err(failure);
+            }
+        };
+    }
+}
