@@ -1,1 +1,60 @@
-//! stub
+//! Consent: who may see what, decided from the patient's directives and the network's default.
+//!
+//! Whatever cannot be decided is denied. Only the caller that was verified is judged, never one that a request
+//! names. The service depends on the audit log alone: each change is audited before it is made; releases are
+//! audited by who makes them, with the rules that this service names. A network policy in versions is in the
+//! contract and not built: the network's default is configuration.
+
+use std::sync::Arc;
+
+use signpost_common::{clock::SharedClock, db, rpc::audit::AuditTrail};
+use signpost_proto::consent::v1::{
+    consent_service_server::ConsentServiceServer,
+    emergency_access_service_server::EmergencyAccessServiceServer,
+    policy_service_server::PolicyServiceServer,
+};
+use tonic::service::Routes;
+
+pub mod domain;
+pub mod store;
+
+mod convert;
+mod error;
+mod service;
+
+/// Where the service keeps its data, and what holds when the patient said nothing.
+#[derive(Debug)]
+pub struct Config {
+    /// The database.
+    pub database: db::Location,
+    /// What the network does when no directive speaks of a request.
+    pub network_default: domain::NetworkDefault,
+}
+
+/// What the service needs from others.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where changes are recorded.
+    pub audit: AuditTrail,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+/// Opens the database and returns the three services.
+pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
+    let store = Arc::from(store::open(&config.database).await?);
+    let service = service::Service {
+        store,
+        audit: deps.audit,
+        clock: deps.clock,
+        network_default: config.network_default,
+    };
+    Ok(Routes::new(ConsentServiceServer::new(service.clone()))
+        .add_service(EmergencyAccessServiceServer::new(service.clone()))
+        .add_service(PolicyServiceServer::new(service)))
+}
+
+/// Brings the schema up to date and does nothing else.
+pub async fn migrate(database: &db::Location) -> Result<(), db::Error> {
+    store::open(database).await.map(drop)
+}

@@ -10,7 +10,9 @@ use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page};
 use signpost_proto::{
     common::v1::RecordReference,
     consent::v1::{DecideRequest, Decision, Effect, consent_service_client::ConsentServiceClient},
-    directory::v1::{Endpoint, GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient},
+    directory::v1::{
+        Endpoint, GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient,
+    },
     mpi::v1::{
         ListPersonRecordsRequest, list_person_records_request::By,
         master_patient_index_service_client::MasterPatientIndexServiceClient,
@@ -42,7 +44,7 @@ pub(crate) struct Clients {
 }
 
 /// A person with all source records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Person {
     pub(crate) id: String,
     pub(crate) records: Vec<RecordReference>,
@@ -64,14 +66,19 @@ impl Decided {
 impl Clients {
     /// Returns a person with all records; `None` when the index does not know it.
     pub(crate) async fn person(&self, context: &Context, by: By) -> Result<Option<Person>, Status> {
-        let request = ListPersonRecordsRequest { by: Some(by), page_size: page::SIZE_MAX, page_token: String::new() };
+        let request =
+            ListPersonRecordsRequest { by: Some(by), page_size: page::SIZE_MAX, page_token: String::new() };
         let response = match self.mpi.clone().list_person_records(context.request(request)).await {
             Err(error) if error.code() == Code::NotFound => return Ok(None),
             response => response.map_err(error::of("index"))?.into_inner(),
         };
         let mut records: Vec<_> = response.records.into_iter().filter_map(|record| record.record).collect();
         if records.len() > RECORDS_MAX {
-            tracing::warn!(person_id = response.person_id, records = records.len(), "person has too many records");
+            tracing::warn!(
+                person_id = response.person_id,
+                records = records.len(),
+                "person has too many records"
+            );
             records.truncate(RECORDS_MAX);
         }
         Ok(Some(Person { id: response.person_id, records }))
@@ -124,7 +131,11 @@ impl Clients {
     }
 
     /// Returns where an active member serves its documents; `None` when it serves none.
-    pub(crate) async fn endpoint(&self, context: &Context, member_id: &str) -> Result<Option<Endpoint>, Status> {
+    pub(crate) async fn endpoint(
+        &self,
+        context: &Context,
+        member_id: &str,
+    ) -> Result<Option<Endpoint>, Status> {
         let request = GetMemberRequest { member_id: member_id.to_owned() };
         let response = match self.directory.clone().get_member(context.request(request)).await {
             Err(error) if error.code() == Code::NotFound => return Ok(None),

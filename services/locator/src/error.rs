@@ -59,7 +59,10 @@ impl From<Error> for Status {
 /// Turns another service's error into the caller's: what the caller can mend passes, the rest says who failed.
 pub(crate) fn of(service: &'static str) -> impl Fn(Status) -> Status {
     move |error| match error.code() {
-        Code::InvalidArgument | Code::FailedPrecondition | Code::DeadlineExceeded | Code::ResourceExhausted => error,
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted => error,
         code => {
             tracing::error!(service, ?code, reason = status::reason(&error), "service failed");
             Error::Service(service).into()

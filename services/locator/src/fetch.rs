@@ -11,9 +11,11 @@ use signpost_proto::{
     mpi::v1::list_person_records_request::By,
     registry::v1::{DocumentEntry, GetDocumentRequest, ReportRetrievalRequest, Stability},
     source::v1::{
-        RetrieveDocumentRequest, RetrieveDocumentResponse, retrieve_document_response::Message as SourceMessage,
+        RetrieveDocumentRequest, RetrieveDocumentResponse,
+        retrieve_document_response::Message as SourceMessage,
     },
 };
+use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
 use crate::{
@@ -36,7 +38,7 @@ pub(crate) struct Order {
 
 /// A document whose release is recorded and whose source has begun to send.
 pub(crate) struct Opened {
-    pub(crate) header: DocumentHeader,
+    header: DocumentHeader,
     entry: DocumentEntry,
     source: Streaming<RetrieveDocumentResponse>,
     pending: Bytes,
@@ -102,7 +104,9 @@ async fn decide(
         Err(error) if error.code() == Code::NotFound => None,
         response => response.map_err(error::of("registry"))?.into_inner().entry,
     };
-    let Some((entry, patient)) = entry.and_then(|entry| entry.patient.clone().map(|patient| (entry, patient))) else {
+    let Some((entry, patient)) =
+        entry.and_then(|entry| entry.patient.clone().map(|patient| (entry, patient)))
+    else {
         return Ok((None, None));
     };
     // Documents of a patient whom the index does not know are nobody's: directives could not be found.
@@ -122,14 +126,16 @@ async fn retrieve(
     let endpoint = clients.endpoint(context, &member).await.map_err(|_| Error::Service("directory"))?;
     let endpoint = endpoint.ok_or_else(|| failed("SOURCE_WITHOUT_ENDPOINT"))?;
     let mut source = clients.sources.client(&endpoint).map_err(|_| failed("SOURCE_ENDPOINT_INVALID"))?;
-    let request = RetrieveDocumentRequest { unique_id: entry.unique_id.clone(), patient: entry.patient.clone() };
+    let request =
+        RetrieveDocumentRequest { unique_id: entry.unique_id.clone(), patient: entry.patient.clone() };
     let retrieved = async {
         let mut stream = source.retrieve_document(context.request(request)).await?.into_inner();
         let first = stream.message().await?;
         Ok::<_, Status>((stream, first))
     };
     let late = || Status::new(Code::DeadlineExceeded, "");
-    let retrieved = tokio::time::timeout_at(context.deadline, retrieved).await.unwrap_or_else(|_| Err(late()));
+    let retrieved =
+        tokio::time::timeout_at(context.deadline, retrieved).await.unwrap_or_else(|_| Err(late()));
     let (stream, first) = retrieved.map_err(|error| match error.code() {
         Code::NotFound => failed("SOURCE_HAS_NOT"),
         Code::DeadlineExceeded | Code::Cancelled => failed("SOURCE_TIMED_OUT"),
@@ -152,15 +158,56 @@ async fn retrieve(
     }
 }
 
+/// A part of a document, in the order header, chunks, trailer.
+pub(crate) enum Part {
+    Header(DocumentHeader),
+    Chunk(Bytes),
+    Trailer(DocumentTrailer),
+}
+
+/// Sends a document part by part, each wrapped as the stream needs it. Returns false when the caller has gone. A
+/// document that ends in an error has no trailer, and what came of it is to be thrown away.
+pub(crate) async fn relay<T>(
+    clients: &Clients,
+    context: &Context,
+    order: &Order,
+    mut opened: Opened,
+    answers: &mpsc::Sender<Result<T, Status>>,
+    wrap: fn(Part) -> T,
+) -> Result<bool, Status> {
+    let mut part = Part::Header(opened.header.clone());
+    loop {
+        let last = matches!(part, Part::Trailer(_));
+        if answers.send(Ok(wrap(part))).await.is_err() {
+            return Ok(false);
+        }
+        if last {
+            return Ok(true);
+        }
+        part = match opened.next(context).await {
+            Ok(Ok(chunk)) => Part::Chunk(chunk),
+            Ok(Err(trailer)) => {
+                opened.finish(clients, context, order, None).await;
+                Part::Trailer(trailer)
+            }
+            Err(failure) => {
+                opened.finish(clients, context, order, Some(&failure)).await;
+                return Err(failure);
+            }
+        };
+    }
+}
+
 impl Opened {
     /// Returns the next chunk, or the trailer when everything came and is what was registered.
-    pub(crate) async fn next(&mut self, context: &Context) -> Result<Result<Bytes, DocumentTrailer>, Status> {
+    async fn next(&mut self, context: &Context) -> Result<Result<Bytes, DocumentTrailer>, Status> {
         let member = || convert::custodian(&self.entry);
         let failed = |reason| Error::Source { member: member(), reason };
         let wrong = |reason| Error::NotAsRegistered { member: member(), reason };
         while self.pending.is_empty() {
             let message = tokio::time::timeout_at(context.deadline, self.source.message()).await;
-            let message = message.map_err(|_| failed("SOURCE_TIMED_OUT"))?.map_err(|_| failed("SOURCE_BROKE_OFF"))?;
+            let message =
+                message.map_err(|_| failed("SOURCE_TIMED_OUT"))?.map_err(|_| failed("SOURCE_BROKE_OFF"))?;
             match message.map(|message| message.message) {
                 Some(Some(SourceMessage::Chunk(chunk))) => self.pending = chunk,
                 Some(_) => return Err(wrong("WRONG_FORM").into()),
@@ -188,7 +235,7 @@ impl Opened {
     }
 
     /// Tells the registry how the retrieval ended, and the audit log when it failed after the release began.
-    pub(crate) async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
+    async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
         let reason = failure.map(status::reason);
         if let Some(reason) = &reason {
             let event = Event {

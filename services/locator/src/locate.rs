@@ -8,8 +8,8 @@ use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
     common::v1::RecordReference,
     locator::v1::{
-        Completion, LocateRequest, LocateResponse, PersonMatch, PersonOutcome, Pointer, SourceOutcome, SourceState,
-        locate_request::Subject, locate_response::Message,
+        Completion, LocateRequest, LocateResponse, PersonMatch, PersonOutcome, Pointer, SourceOutcome,
+        SourceState, locate_request::Subject, locate_response::Message,
     },
     mpi::v1::{MatchPatientRequest, list_person_records_request::By},
     source::v1::CheckDocumentsRequest,
@@ -46,14 +46,8 @@ pub(crate) async fn prepare(
     context: &Context,
     request: LocateRequest,
 ) -> Result<Located, Status> {
-    let LocateRequest {
-        subject,
-        filter,
-        pointer_limit,
-        emergency_session_id,
-        request_id,
-        source_timeout_ms,
-    } = request;
+    let LocateRequest { subject, filter, pointer_limit, emergency_session_id, request_id, source_timeout_ms } =
+        request;
     let limit = match pointer_limit {
         0 => POINTERS_MAX,
         limit => limit.min(POINTERS_MAX),
@@ -112,8 +106,11 @@ async fn find(
         }
         Subject::Record(record) => {
             let by = By::Record(convert::own_record(context, record)?);
-            let outcome =
-                PersonOutcome { r#match: PersonMatch::Certain.into(), probability: 1.0, ..PersonOutcome::default() };
+            let outcome = PersonOutcome {
+                r#match: PersonMatch::Certain.into(),
+                probability: 1.0,
+                ..PersonOutcome::default()
+            };
             (outcome, by)
         }
     };

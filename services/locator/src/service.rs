@@ -1,11 +1,15 @@
 //! The handlers: convert, call, stream.
 
-use signpost_common::{lifecycle::Lifecycle, rpc::Context};
+use signpost_common::{
+    lifecycle::Lifecycle,
+    rpc::{Context, status},
+};
 use signpost_proto::{
+    audit::v1::{Event, EventKind, EventOutcome},
     locator::v1::{
-        DocumentFailure, FetchDocumentRequest, FetchDocumentResponse, FetchHistoryRequest, FetchHistoryResponse,
-        HistoryCompletion, LocateRequest, LocateResponse, fetch_document_response, fetch_history_response,
-        record_locator_service_server::RecordLocatorService,
+        DocumentFailure, FetchDocumentRequest, FetchDocumentResponse, FetchHistoryRequest,
+        FetchHistoryResponse, HistoryCompletion, LocateRequest, LocateResponse, fetch_document_response,
+        fetch_history_response, record_locator_service_server::RecordLocatorService,
     },
     mpi::v1::list_person_records_request::By,
 };
@@ -18,7 +22,7 @@ use crate::{
     convert,
     domain::rank,
     error::Error,
-    fetch::{self, Opened, Order},
+    fetch::{self, Opened, Order, Part},
     locate,
 };
 
@@ -67,13 +71,35 @@ impl RecordLocatorService for Service {
         request: Request<FetchHistoryRequest>,
     ) -> Result<Response<Self::FetchHistoryStream>, Status> {
         let context = Context::of(&request)?;
-        let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } = request.into_inner();
-        let person = self.clients.person(&context, By::PersonId(person_id)).await?;
-        let person = person.ok_or(Error::PersonUnknown)?;
-        let (entries, _) = self.clients.documents(&context, &person, filter).await?;
-        let decided = self.clients.decide(&context, &person, entries, &emergency_session_id).await?;
-        let permitted = decided.into_iter().filter(Decided::permitted).map(|decided| decided.entry).collect();
+        let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } =
+            request.into_inner();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchHistory";
+        let person = self.clients.person(&context, By::PersonId(person_id)).await?;
+        let mut decided = vec![];
+        if let Some(person) = &person {
+            let (entries, _) = self.clients.documents(&context, person, filter).await?;
+            decided = self.clients.decide(&context, person, entries, &emergency_session_id).await?;
+        }
+        // What was asked is recorded here; each release is recorded when its document is opened.
+        let found = person.is_some();
+        let person = person.unwrap_or_default();
+        let event = Event {
+            kind: EventKind::Locate.into(),
+            action: action.to_owned(),
+            outcome: if found { EventOutcome::Success } else { EventOutcome::Refused }.into(),
+            reason: if found { String::new() } else { Error::PersonUnknown.reason().to_owned() },
+            person_id: person.id,
+            patient_records: person.records,
+            documents: decided.iter().map(convert::disclosure).collect(),
+            emergency_session_id: emergency_session_id.clone(),
+            request_id: request_id.clone(),
+            ..Event::default()
+        };
+        self.clients.audit.append(&context, event).await?;
+        if !found {
+            return Err(Error::PersonUnknown.into());
+        }
+        let permitted = decided.into_iter().filter(Decided::permitted).map(|decided| decided.entry).collect();
         let orders = rank::rank(permitted).into_iter().map(|ranked| {
             let custodian = convert::custodian(&ranked.entry);
             let order = Order {
@@ -91,34 +117,25 @@ impl RecordLocatorService for Service {
     }
 }
 
-/// Sends one document: header, chunks, trailer; or an error in place of the trailer.
+/// Sends one document; an error takes the place of the trailer.
 async fn send_document(
     clients: Clients,
     context: Context,
     order: Order,
-    mut opened: Opened,
+    opened: Opened,
     answers: mpsc::Sender<Result<FetchDocumentResponse, Status>>,
 ) {
     use fetch_document_response::Message;
-    let response = |message| Ok(FetchDocumentResponse { message: Some(message) });
-    let mut message = Message::Header(opened.header.clone());
-    loop {
-        if answers.send(response(message)).await.is_err() {
-            return;
-        }
-        message = match opened.next(&context).await {
-            Ok(Ok(chunk)) => Message::Chunk(chunk),
-            Ok(Err(trailer)) => {
-                opened.finish(&clients, &context, &order, None).await;
-                answers.send(response(Message::Trailer(trailer))).await.ok();
-                return;
-            }
-            Err(failure) => {
-                opened.finish(&clients, &context, &order, Some(&failure)).await;
-                answers.send(Err(failure)).await.ok();
-                return;
-            }
+    let wrap = |part| {
+        let message = match part {
+            Part::Header(header) => Message::Header(header),
+            Part::Chunk(chunk) => Message::Chunk(chunk),
+            Part::Trailer(trailer) => Message::Trailer(trailer),
         };
+        FetchDocumentResponse { message: Some(message) }
+    };
+    if let Err(failure) = fetch::relay(&clients, &context, &order, opened, &answers, wrap).await {
+        answers.send(Err(failure)).await.ok();
     }
 }
 
@@ -130,14 +147,26 @@ async fn send_history(
     answers: mpsc::Sender<Result<FetchHistoryResponse, Status>>,
 ) {
     use fetch_history_response::Message;
+    let wrap = |part| {
+        let message = match part {
+            Part::Header(header) => Message::Header(header),
+            Part::Chunk(chunk) => Message::Chunk(chunk),
+            Part::Trailer(trailer) => Message::Trailer(trailer),
+        };
+        FetchHistoryResponse { message: Some(message) }
+    };
     let mut completion = HistoryCompletion::default();
     for (order, custodian) in orders {
-        match send_one_of_history(&clients, &context, &order, &answers).await {
+        let sent = match fetch::open(&clients, &context, &order).await {
+            Ok(opened) => fetch::relay(&clients, &context, &order, opened, &answers, wrap).await,
+            Err(failure) => Err(failure),
+        };
+        match sent {
             Ok(true) => completion.fetched += 1,
             Ok(false) => return,
             Err(failure) => {
                 completion.failed += 1;
-                let reason = signpost_common::rpc::status::reason(&failure);
+                let reason = status::reason(&failure);
                 let failure = DocumentFailure { document_id: order.document_id, custodian, reason };
                 let message = FetchHistoryResponse { message: Some(Message::Failure(failure)) };
                 if answers.send(Ok(message)).await.is_err() {
@@ -147,34 +176,4 @@ async fn send_history(
         }
     }
     answers.send(Ok(FetchHistoryResponse { message: Some(Message::Completion(completion)) })).await.ok();
-}
-
-/// Sends one document of a history; false when the caller has gone.
-async fn send_one_of_history(
-    clients: &Clients,
-    context: &Context,
-    order: &Order,
-    answers: &mpsc::Sender<Result<FetchHistoryResponse, Status>>,
-) -> Result<bool, Status> {
-    use fetch_history_response::Message;
-    let mut opened = fetch::open(clients, context, order).await?;
-    let mut message = Message::Header(opened.header.clone());
-    loop {
-        let last = matches!(message, Message::Trailer(_));
-        let gone = answers.send(Ok(FetchHistoryResponse { message: Some(message) })).await.is_err();
-        if last || gone {
-            return Ok(!gone);
-        }
-        message = match opened.next(context).await {
-            Ok(Ok(chunk)) => Message::Chunk(chunk),
-            Ok(Err(trailer)) => {
-                opened.finish(clients, context, order, None).await;
-                Message::Trailer(trailer)
-            }
-            Err(failure) => {
-                opened.finish(clients, context, order, Some(&failure)).await;
-                return Err(failure);
-            }
-        };
-    }
 }

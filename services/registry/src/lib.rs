@@ -1,1 +1,44 @@
-//! stub
+//! The document registry: pointers to members' documents, and whether they lead anywhere.
+//!
+//! A pointer hangs on the custodian's own identifier of the patient, never on a person: when records are linked
+//! or unlinked, no pointer moves. The registry holds no document, and does not decide who may see a pointer: members
+//! see their own, services of the exchange see all and ask for consent.
+
+use std::sync::Arc;
+
+use signpost_common::{clock::SharedClock, db};
+use signpost_proto::registry::v1::document_registry_service_server::DocumentRegistryServiceServer;
+use tonic::service::Routes;
+
+pub mod domain;
+pub mod store;
+
+mod convert;
+mod error;
+mod service;
+
+/// Where the service keeps its data.
+#[derive(Debug)]
+pub struct Config {
+    /// The database.
+    pub database: db::Location,
+}
+
+/// What the service needs from others.
+#[derive(Clone)]
+pub struct Deps {
+    /// Time.
+    pub clock: SharedClock,
+}
+
+/// Opens the database and returns the service.
+pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
+    let store = store::open(&config.database).await?;
+    let service = service::Service { store: Arc::from(store), clock: deps.clock };
+    Ok(Routes::new(DocumentRegistryServiceServer::new(service)))
+}
+
+/// Brings the schema up to date and does nothing else.
+pub async fn migrate(database: &db::Location) -> Result<(), db::Error> {
+    store::open(database).await.map(drop)
+}

@@ -25,7 +25,9 @@ mod tests {
     #[test]
     fn every_member_is_counted_once() {
         let mut completion = Completion::default();
-        for state in [SourceState::Answered, SourceState::TimedOut, SourceState::NotAsked, SourceState::Refused] {
+        for state in
+            [SourceState::Answered, SourceState::TimedOut, SourceState::NotAsked, SourceState::Refused]
+        {
             count(&mut completion, &SourceOutcome { state: state.into(), ..Default::default() });
         }
         let c = completion;

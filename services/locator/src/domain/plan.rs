@@ -13,9 +13,12 @@ pub(crate) fn members_to_ask<'a>(
     records: &[RecordReference],
 ) -> BTreeMap<String, Vec<RecordReference>> {
     let mut plan = BTreeMap::new();
-    for member in permitted.into_iter().filter_map(|entry| entry.patient.as_ref()).map(|patient| &patient.member_id) {
-        plan.entry(member.clone())
-            .or_insert_with(|| records.iter().filter(|record| record.member_id == *member).cloned().collect());
+    for member in
+        permitted.into_iter().filter_map(|entry| entry.patient.as_ref()).map(|patient| &patient.member_id)
+    {
+        plan.entry(member.clone()).or_insert_with(|| {
+            records.iter().filter(|record| record.member_id == *member).cloned().collect()
+        });
     }
     plan
 }
@@ -33,9 +36,9 @@ mod tests {
         let records = [record("north", "1"), record("clinic", "2"), record("north", "3")];
         let visible = DocumentEntry { patient: Some(record("north", "1")), ..Default::default() };
         let plan = members_to_ask([&visible], &records);
-        assert_eq!(plan.into_iter().collect::<Vec<_>>(), [(
-            "north".to_owned(),
-            vec![record("north", "1"), record("north", "3")]
-        )]);
+        assert_eq!(
+            plan.into_iter().collect::<Vec<_>>(),
+            [("north".to_owned(), vec![record("north", "1"), record("north", "3")])]
+        );
     }
 }

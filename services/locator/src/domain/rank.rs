@@ -31,7 +31,9 @@ pub(crate) struct Ranked {
 /// Puts documents in order.
 pub(crate) fn rank(mut entries: Vec<DocumentEntry>) -> Vec<Ranked> {
     // Documents of one kind and one moment keep a stable order by id.
-    entries.sort_by_cached_key(|entry| (kind(entry), std::cmp::Reverse(moment(entry)), entry.document_id.clone()));
+    entries.sort_by_cached_key(|entry| {
+        (kind(entry), std::cmp::Reverse(moment(entry)), entry.document_id.clone())
+    });
     let mut ranked: Vec<Ranked> = vec![];
     for entry in entries {
         let mut reasons = vec![];
