@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use signpost_common::{
-    clock::SharedClock,
     lifecycle::Lifecycle,
     rpc::{Transport, audit::AuditTrail},
 };
@@ -48,8 +47,6 @@ pub struct Deps {
     pub source_tls: Arc<ClientConfig>,
     /// Owns the streams under way.
     pub lifecycle: Lifecycle,
-    /// Time.
-    pub clock: SharedClock,
 }
 
 /// Returns the service.

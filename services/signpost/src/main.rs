@@ -1,2 +1,7 @@
-//! stub
-fn main() {}
+//! The command `signpost`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    signpost::cli::main()
+}

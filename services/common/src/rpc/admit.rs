@@ -22,7 +22,7 @@ use signpost_proto::{
 };
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
-use tower::Service;
+use tower::{Layer, Service};
 use tracing::Instrument;
 
 use super::{
@@ -229,18 +229,19 @@ where
     }
 }
 
+impl<S> Layer<S> for Admission {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        Admit { inner, admission: self.clone() }
+    }
+}
+
 /// Admission of calls from the wire.
 #[derive(Debug, Clone)]
 pub struct Admit<S> {
     inner: S,
     admission: Admission,
-}
-
-impl<S> Admit<S> {
-    /// Stands before a service.
-    pub fn new(inner: S, admission: Admission) -> Self {
-        Self { inner, admission }
-    }
 }
 
 impl<S> Service<Request<Body>> for Admit<S>

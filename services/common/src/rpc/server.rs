@@ -28,7 +28,7 @@ use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    admit::{Admission, Admit},
+    admit::Admission,
     pem::{self, Facts},
     status,
 };
@@ -96,7 +96,7 @@ impl Listener {
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
-            .layer(tower::layer::layer_fn(move |inner| Admit::new(inner, admission.clone())))
+            .layer(admission)
             .layer(MapResponseLayer::new(|response: http::Response<_>| response.map(Body::new)))
             .layer(CatchPanicLayer::custom(panicked))
             .add_routes(routes.prepare())

@@ -1,0 +1,271 @@
+//! Between the contract's messages and the domain; the only place.
+
+use jiff::Timestamp;
+use prost::Message;
+use signpost_common::{
+    clock, db,
+    hash::Blinder,
+    id::{EventId, MemberId, RecordRef},
+    rpc::{
+        Context, micros,
+        status::{self, invalid},
+    },
+};
+use signpost_proto::{
+    audit::v1::{self as proto, Event, EventKind, EventOutcome},
+    common::v1::{RecordReference, Role},
+};
+use tonic::Status;
+
+use crate::{
+    domain::{
+        Entry, Logged, Query,
+        sentence::{self, Access, Actor, Deed, Reader},
+    },
+    error::Error,
+};
+
+const KINDS_MAX: usize = 64;
+
+/// What is hashed and kept.
+#[derive(Clone, PartialEq, Message)]
+struct Leaf {
+    /// The event, without the patient's records.
+    #[prost(message, optional, tag = "1")]
+    event: Option<Event>,
+    /// A keyed hash of each record, ascending.
+    #[prost(sfixed64, repeated, tag = "2")]
+    subjects: Vec<i64>,
+}
+
+/// Returns the keyed hash of a record.
+pub(crate) fn subject(blinder: &Blinder, record: &RecordRef) -> i64 {
+    blinder.token("audit-subject", &[record.member_id.as_str(), record.local_id()])
+}
+
+fn member_id(field: &str, text: &str) -> Result<MemberId, Status> {
+    text.parse().map_err(|error| invalid(field, error))
+}
+
+fn optional_member_id(field: &str, text: &str) -> Result<Option<MemberId>, Status> {
+    if text.is_empty() { Ok(None) } else { member_id(field, text).map(Some) }
+}
+
+fn time(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Status> {
+    clock::from_proto(time).ok_or_else(|| invalid(field, "is not a moment"))
+}
+
+fn kind(field: &str, value: i32) -> Result<EventKind, Status> {
+    match EventKind::try_from(value) {
+        Ok(kind) if kind != EventKind::Unspecified => Ok(kind),
+        _ => Err(invalid(field, "is not a kind of event")),
+    }
+}
+
+fn subjects(blinder: &Blinder, records: Vec<RecordReference>) -> Result<Vec<i64>, Status> {
+    let mut subjects = vec![];
+    for (i, RecordReference { member_id: member, local_id }) in records.into_iter().enumerate() {
+        let field = format!("event.patient_records[{i}]");
+        let member = member_id(&format!("{field}.member_id"), &member)?;
+        let record = RecordRef::new(member, &local_id);
+        let record = record.map_err(|error| invalid(&format!("{field}.local_id"), error))?;
+        subjects.push(subject(blinder, &record));
+    }
+    Ok(subjects)
+}
+
+/// Reads an event to append, and hides the patient's records. A patient who calls is hidden as well: their user name is
+/// a local id, and what is in the log stays there.
+pub(crate) fn entry(event: Option<Event>, blinder: &Blinder) -> Result<Entry, Status> {
+    let mut event = event.ok_or_else(|| invalid("event", "must be set"))?;
+    let id: EventId = event.event_id.parse().map_err(|error| invalid("event.event_id", error))?;
+    let kind = kind("event.kind", event.kind)?;
+    let outcome = match EventOutcome::try_from(event.outcome) {
+        Ok(outcome) if outcome != EventOutcome::Unspecified => outcome,
+        _ => return Err(invalid("event.outcome", "is not an outcome")),
+    };
+    let occurred = event.occurred_at.as_ref().ok_or_else(|| invalid("event.occurred_at", "must be set"))?;
+    let occurred_us = micros(time("event.occurred_at", occurred)?);
+    let mut subjects = subjects(blinder, std::mem::take(&mut event.patient_records))?;
+    let caller = event.caller.as_mut().ok_or_else(|| invalid("event.caller", "must be set"))?;
+    // A call may be refused before it is known who calls.
+    let member_id = optional_member_id("event.caller.member_id", &caller.member_id)?;
+    if caller.role() == Role::Patient {
+        let user = std::mem::take(&mut caller.user);
+        let record = member_id.clone().and_then(|member_id| RecordRef::new(member_id, &user).ok());
+        if let Some(own) = record.map(|record| subject(blinder, &record)) {
+            caller.user = format!("{own:016x}");
+            subjects.push(own);
+        }
+    }
+    subjects.sort_unstable();
+    subjects.dedup();
+    let leaf = Leaf { event: Some(event), subjects: subjects.clone() }.encode_to_vec();
+    Ok(Entry { id, kind, outcome, member_id, occurred_us, subjects, leaf })
+}
+
+/// Reads the event of a leaf.
+pub(crate) fn event(leaf: &[u8]) -> Result<Event, Error> {
+    let leaf = Leaf::decode(leaf).ok().and_then(|leaf| leaf.event);
+    Ok(leaf.ok_or(db::Error::Corrupt("event"))?)
+}
+
+pub(crate) fn logged(logged: &Logged) -> Result<proto::LoggedEvent, Error> {
+    Ok(proto::LoggedEvent { sequence: logged.sequence, event: Some(event(&logged.leaf)?) })
+}
+
+/// Reads a query. A member (`own`) sees the events of its own calls only.
+pub(crate) fn query(request: proto::SearchEventsRequest, own: Option<MemberId>) -> Result<Query, Status> {
+    let proto::SearchEventsRequest { kinds, member_id, from, to, page_size: _, page_token: _ } = request;
+    if kinds.len() > KINDS_MAX {
+        return Err(invalid("kinds", "must be at most 64"));
+    }
+    let kinds = kinds.into_iter().enumerate().map(|(i, value)| kind(&format!("kinds[{i}]"), value));
+    let asked = optional_member_id("member_id", &member_id)?;
+    let member_id = match (own, asked) {
+        (None, asked) => asked,
+        (Some(own), None) => Some(own),
+        (Some(own), Some(asked)) if own == asked => Some(own),
+        (Some(_), Some(_)) => {
+            return Err(status::denied("NOT_YOUR_OWN", "members see the events of their own calls only"));
+        }
+    };
+    let bound = |field, moment: Option<prost_types::Timestamp>| {
+        moment.map(|moment| time(field, &moment).map(micros)).transpose()
+    };
+    Ok(Query {
+        kinds: kinds.collect::<Result<_, _>>()?,
+        member_id,
+        from_us: bound("from", from)?,
+        to_us: bound("to", to)?,
+    })
+}
+
+/// Returns the member that calls.
+pub(crate) fn member(context: &Context) -> Result<MemberId, Status> {
+    let id = context.caller.member_id.parse();
+    id.map_err(|_| status::denied("NOT_YOUR_OWN", "only members have a part of the log"))
+}
+
+/// Reads whose disclosures to list: a patient of the calling member; when a patient calls, the patient.
+pub(crate) fn patient(context: &Context, patient: Option<RecordReference>) -> Result<RecordRef, Status> {
+    let RecordReference { member_id: asked, local_id } = patient.unwrap_or_default();
+    let own = member(context)?;
+    if !asked.is_empty() && asked != own.as_str() {
+        return Err(status::denied("NOT_YOUR_OWN", "members may ask for their own patients only"));
+    }
+    let record = RecordRef::new(own, &local_id).map_err(|error| invalid("patient.local_id", error))?;
+    if context.is(&[Role::Patient]) && record.local_id() != context.caller.user {
+        return Err(status::denied("NOT_YOUR_OWN", "patients may ask for themselves only"));
+    }
+    Ok(record)
+}
+
+/// Returns who reads a list of disclosures.
+pub(crate) fn reader(context: &Context) -> Reader {
+    if context.is(&[Role::Patient]) { Reader::Patient } else { Reader::Officer }
+}
+
+/// Writes a disclosure. Documents that were withheld are not named.
+pub(crate) fn disclosure(stored: &Logged, reader: Reader) -> Result<proto::Disclosure, Error> {
+    let mut logged = logged(stored)?;
+    let event = logged.event.get_or_insert_default();
+    let sentence = sentence::sentence(&access(event)?, reader);
+    event.documents.retain(|document| document.released);
+    Ok(proto::Disclosure { logged: Some(logged), sentence })
+}
+
+fn access(event: &Event) -> Result<Access, Error> {
+    let caller = event.caller.clone().unwrap_or_default();
+    let at = event.occurred_at.as_ref().and_then(clock::from_proto).ok_or(db::Error::Corrupt("event"))?;
+    let released = event.documents.iter().filter(|document| document.released).count();
+    let (role, purpose) = (caller.role(), caller.purpose());
+    let actor = match caller.exchange {
+        true => Actor::Exchange,
+        false => Actor::User { name: caller.user, role, member_id: caller.member_id },
+    };
+    let deed = match (event.kind(), event.action.rsplit('/').next()) {
+        (EventKind::Fetch, _) => Deed::Fetch,
+        (EventKind::Emergency, Some("OpenEmergencyAccess")) => Deed::OpenEmergency,
+        (EventKind::Emergency, Some("CloseEmergencyAccess")) => Deed::CloseEmergency,
+        (EventKind::Emergency, Some("CompleteEmergencyReview")) => Deed::ReviewEmergency,
+        (EventKind::Emergency, _) => Deed::UseEmergency,
+        _ => Deed::LookUp,
+    };
+    let withheld = event.documents.len() - released;
+    Ok(Access { actor, deed, purpose, outcome: event.outcome(), released, withheld, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use signpost_proto::common::v1::Caller;
+
+    use super::*;
+
+    fn valid() -> Event {
+        Event {
+            event_id: EventId::generate().to_string(),
+            kind: EventKind::Locate.into(),
+            outcome: EventOutcome::Success.into(),
+            caller: Some(Caller { member_id: "north".into(), ..Caller::default() }),
+            occurred_at: Some(prost_types::Timestamp { seconds: 1, nanos: 5000 }),
+            patient_records: vec![RecordReference { member_id: "north".into(), local_id: "MRN-778".into() }],
+            ..Event::default()
+        }
+    }
+
+    fn blinder() -> Blinder {
+        Blinder::new(&[7; 32]).unwrap()
+    }
+
+    /// Returns the field at fault after a change to a valid event.
+    fn fault(change: impl FnOnce(&mut Event)) -> String {
+        let mut event = valid();
+        change(&mut event);
+        entry(Some(event), &blinder()).map(|_| String::new()).unwrap_or_else(|status| status::field(&status))
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!(fault(|_| {}), "");
+        assert_eq!(fault(|e| e.event_id.clear()), "event.event_id");
+        assert_eq!(fault(|e| e.event_id = "x".into()), "event.event_id");
+        assert_eq!(fault(|e| e.kind = 0), "event.kind");
+        assert_eq!(fault(|e| e.kind = 99), "event.kind");
+        assert_eq!(fault(|e| e.outcome = 0), "event.outcome");
+        assert_eq!(fault(|e| e.caller = None), "event.caller");
+        assert_eq!(
+            fault(|e| e.caller.get_or_insert_default().member_id = "A".into()),
+            "event.caller.member_id"
+        );
+        assert_eq!(fault(|e| e.caller = Some(Caller::default())), "", "refused before it was known");
+        assert_eq!(fault(|e| e.occurred_at = None), "event.occurred_at");
+        assert_eq!(fault(|e| e.occurred_at.get_or_insert_default().nanos = -1), "event.occurred_at");
+        assert_eq!(fault(|e| e.patient_records[0].local_id.clear()), "event.patient_records[0].local_id");
+        assert_eq!(fault(|e| e.patient_records[0].member_id.clear()), "event.patient_records[0].member_id");
+        assert_eq!(status::field(&entry(None, &blinder()).unwrap_err()), "event");
+    }
+
+    #[test]
+    fn a_leaf_holds_the_event_and_no_record() {
+        let made = entry(Some(valid()), &blinder()).unwrap();
+        assert_eq!((made.subjects.len(), made.occurred_us), (1, 1_000_005));
+        assert!(!made.leaf.windows(7).any(|w| w == b"MRN-778"));
+        assert!(made.leaf.ends_with(&made.subjects[0].to_le_bytes()));
+        let back = event(&made.leaf).unwrap();
+        assert_eq!(Event { event_id: back.event_id.clone(), patient_records: vec![], ..valid() }, back);
+    }
+
+    #[test]
+    fn a_patient_who_calls_is_hidden_too() {
+        let mut call = valid();
+        let caller = call.caller.get_or_insert_default();
+        caller.set_role(Role::Patient);
+        caller.user = "MRN-778".into();
+        let made = entry(Some(call), &blinder()).unwrap();
+        assert_eq!(made.subjects, entry(Some(valid()), &blinder()).unwrap().subjects, "the same record");
+        assert!(!made.leaf.windows(7).any(|w| w == b"MRN-778"));
+        let user = event(&made.leaf).unwrap().caller.unwrap().user;
+        assert_eq!(user, format!("{:016x}", made.subjects[0]));
+    }
+}

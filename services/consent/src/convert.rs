@@ -1,0 +1,479 @@
+//! Between the contract's messages and the domain; the only place.
+
+use std::str::FromStr;
+
+use prost::Message;
+use prost_types::Timestamp;
+use signpost_common::{
+    clock,
+    id::{self, DirectiveId, MemberId, PersonId, RecordRef, SessionId},
+    rpc::{Context, status, status::invalid},
+};
+use signpost_proto::{
+    common::v1::{PurposeOfUse, RecordReference, Role},
+    consent::v1::{self as proto, EmergencyReason, ReviewOutcome},
+};
+use tonic::Status;
+
+use crate::domain::{
+    self, Directive, DocumentFacts, Effect, Explained, Matcher, Requester, Session, Validity, session,
+};
+
+const LIST_MAX: usize = 64;
+const EXCEPTIONS_MAX: usize = 16;
+const DOCUMENTS_MAX: usize = 1000;
+const RECORDS_MAX: usize = 200;
+const CODE_CHARS_MAX: usize = 64;
+const LABEL_CHARS_MAX: usize = 256;
+const REQUEST_ID_CHARS_MAX: usize = 128;
+const REASON_CHARS_MIN: usize = 10;
+const REASON_CHARS_MAX: usize = 500;
+const NOTE_CHARS_MAX: usize = 2000;
+
+pub(crate) fn parsed<T: FromStr<Err = id::Error>>(field: &str, text: &str) -> Result<T, Status> {
+    text.parse().map_err(|error| invalid(field, error))
+}
+
+/// Checks the request id of a mutation that is safe to repeat anyway.
+pub(crate) fn request_id(text: &str) -> Result<(), Status> {
+    if text.chars().count() > REQUEST_ID_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(invalid(
+            "request_id",
+            "must be at most 128 characters, none of them a control character",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the request id of a mutation that is not: without one, a repetition would do it twice.
+pub(crate) fn required_request_id(text: &str) -> Result<(), Status> {
+    if text.is_empty() {
+        return Err(invalid("request_id", "must be set, so that the request can be repeated"));
+    }
+    request_id(text)
+}
+
+fn micros(field: &str, time: Option<&Timestamp>) -> Result<Option<i64>, Status> {
+    let read = |time| clock::from_proto(time).ok_or_else(|| invalid(field, "is not a time"));
+    Ok(time.map(read).transpose()?.map(|time| time.as_microsecond()))
+}
+
+fn printable(field: &str, text: &str, chars_max: usize) -> Result<String, Status> {
+    let count = text.chars().count();
+    if count == 0 || count > chars_max || text.chars().any(char::is_control) || text.trim() != text {
+        let wanted = format!("must be 1 to {chars_max} printable characters, without space at its ends");
+        return Err(invalid(field, wanted));
+    }
+    Ok(text.to_owned())
+}
+
+fn list<T, U>(
+    field: &str,
+    items: &[T],
+    item: impl Fn(&str, &T) -> Result<U, Status>,
+) -> Result<Vec<U>, Status> {
+    if items.len() > LIST_MAX {
+        return Err(invalid(field, format!("must have at most {LIST_MAX} items")));
+    }
+    items.iter().enumerate().map(|(i, value)| item(&format!("{field}[{i}]"), value)).collect()
+}
+
+fn role(field: &str, value: &i32) -> Result<Role, Status> {
+    let known = Role::try_from(*value).ok().filter(|role| *role != Role::Unspecified);
+    known.ok_or_else(|| invalid(field, "is not a role"))
+}
+
+fn purpose(field: &str, value: &i32) -> Result<PurposeOfUse, Status> {
+    let known = PurposeOfUse::try_from(*value).ok().filter(|p| *p != PurposeOfUse::Unspecified);
+    known.ok_or_else(|| invalid(field, "is not a purpose of use"))
+}
+
+fn matcher(field: &str, from: &proto::Match) -> Result<Matcher, Status> {
+    let proto::Match {
+        requesters,
+        roles,
+        purposes,
+        custodians,
+        type_codes,
+        class_codes,
+        labels,
+        document_ids,
+        service_from,
+        service_to,
+    } = from;
+    let at = |name: &str| format!("{field}.{name}");
+    let code = |field: &str, text: &String| printable(field, text, CODE_CHARS_MAX);
+    let label = |field: &str, text: &String| printable(field, text, LABEL_CHARS_MAX);
+    let service_from_us = micros(&at("service_from"), service_from.as_ref())?;
+    let service_to_us = micros(&at("service_to"), service_to.as_ref())?;
+    if let (Some(from_us), Some(to_us)) = (service_from_us, service_to_us)
+        && to_us <= from_us
+    {
+        return Err(invalid(&at("service_to"), "must be after service_from"));
+    }
+    Ok(Matcher {
+        requesters: list(&at("requesters"), requesters, |f, v| parsed(f, v))?,
+        roles: list(&at("roles"), roles, role)?,
+        purposes: list(&at("purposes"), purposes, purpose)?,
+        custodians: list(&at("custodians"), custodians, |f, v| parsed(f, v))?,
+        type_codes: list(&at("type_codes"), type_codes, code)?,
+        class_codes: list(&at("class_codes"), class_codes, code)?,
+        labels: list(&at("labels"), labels, label)?,
+        documents: list(&at("document_ids"), document_ids, |f, v| parsed(f, v))?,
+        service_from_us,
+        service_to_us,
+    })
+}
+
+fn exceptions(field: &str, all: &[proto::Match]) -> Result<Vec<Matcher>, Status> {
+    if all.len() > EXCEPTIONS_MAX {
+        return Err(invalid(field, format!("must have at most {EXCEPTIONS_MAX} items")));
+    }
+    let read = |(i, exception)| {
+        let field = format!("{field}[{i}]");
+        match matcher(&field, exception)? {
+            empty if empty == Matcher::default() => Err(invalid(&field, "must state something")),
+            matcher => Ok(matcher),
+        }
+    };
+    all.iter().enumerate().map(read).collect()
+}
+
+impl From<&Matcher> for proto::Match {
+    fn from(matcher: &Matcher) -> Self {
+        let Matcher {
+            requesters,
+            roles,
+            purposes,
+            custodians,
+            type_codes,
+            class_codes,
+            labels,
+            documents,
+            service_from_us,
+            service_to_us,
+        } = matcher;
+        Self {
+            requesters: requesters.iter().map(ToString::to_string).collect(),
+            roles: roles.iter().map(|role| *role as i32).collect(),
+            purposes: purposes.iter().map(|purpose| *purpose as i32).collect(),
+            custodians: custodians.iter().map(ToString::to_string).collect(),
+            type_codes: type_codes.clone(),
+            class_codes: class_codes.clone(),
+            labels: labels.clone(),
+            document_ids: documents.iter().map(ToString::to_string).collect(),
+            service_from: service_from_us.map(clock::micros_to_proto),
+            service_to: service_to_us.map(clock::micros_to_proto),
+        }
+    }
+}
+
+/// Encodes what a directive speaks of, to be stored.
+pub(crate) fn payload(matcher: &Matcher, exceptions: &[Matcher]) -> Vec<u8> {
+    let exceptions = exceptions.iter().map(Into::into).collect();
+    let directive = proto::Directive { r#match: Some(matcher.into()), exceptions, ..Default::default() };
+    directive.encode_to_vec()
+}
+
+/// Reads what was stored; `None` when it is not what [`payload`] made.
+pub(crate) fn from_payload(bytes: &[u8]) -> Option<(Matcher, Vec<Matcher>)> {
+    let proto::Directive { r#match, exceptions: all, .. } = proto::Directive::decode(bytes).ok()?;
+    Some((matcher("match", &r#match?).ok()?, exceptions("exceptions", &all).ok()?))
+}
+
+/// Reads the patient that a call is about; an empty member stands for the caller's own.
+pub(crate) fn patient(context: &Context, from: Option<RecordReference>) -> Result<RecordRef, Status> {
+    patient_at("patient", context, from)
+}
+
+fn patient_at(field: &str, context: &Context, from: Option<RecordReference>) -> Result<RecordRef, Status> {
+    let RecordReference { member_id, local_id } = from.ok_or_else(|| invalid(field, "must be set"))?;
+    let member_id = if member_id.is_empty() { &context.caller.member_id } else { &member_id };
+    let member_id = parsed(&format!("{field}.member_id"), member_id)?;
+    RecordRef::new(member_id, &local_id).map_err(|error| invalid(&format!("{field}.local_id"), error))
+}
+
+/// Reads a directive to create.
+pub(crate) fn new_directive(
+    context: &Context,
+    from: Option<proto::Directive>,
+    now_us: i64,
+) -> Result<Directive, Status> {
+    let proto::Directive {
+        directive_id,
+        patient,
+        effect,
+        r#match,
+        exceptions: all,
+        overridable,
+        valid_from,
+        valid_to,
+        created_at: _,
+        revoked_at: _,
+    } = from.ok_or_else(|| invalid("directive", "must be set"))?;
+    if !directive_id.is_empty() {
+        return Err(invalid("directive.directive_id", "must be empty on creation"));
+    }
+    let effect = match proto::Effect::try_from(effect) {
+        Ok(proto::Effect::Permit) => Effect::Permit,
+        Ok(proto::Effect::Deny) => Effect::Deny,
+        Ok(proto::Effect::Unspecified) | Err(_) => {
+            return Err(invalid("directive.effect", "must be to permit or to deny"));
+        }
+    };
+    let from_us = micros("directive.valid_from", valid_from.as_ref())?;
+    let to_us = micros("directive.valid_to", valid_to.as_ref())?;
+    if to_us.is_some_and(|to_us| to_us <= from_us.unwrap_or(now_us)) {
+        return Err(invalid(
+            "directive.valid_to",
+            "must be after valid_from, or after now when that is unset",
+        ));
+    }
+    Ok(Directive {
+        id: DirectiveId::generate(),
+        patient: patient_at("directive.patient", context, patient)?,
+        effect,
+        matcher: matcher("directive.match", &r#match.unwrap_or_default())?,
+        exceptions: exceptions("directive.exceptions", &all)?,
+        overridable,
+        validity: Validity { from_us, to_us, revoked_us: None },
+        created_us: now_us,
+        created_by: context.actor(),
+    })
+}
+
+fn effect_to_proto(effect: Effect) -> i32 {
+    match effect {
+        Effect::Permit => proto::Effect::Permit.into(),
+        Effect::Deny => proto::Effect::Deny.into(),
+    }
+}
+
+pub(crate) fn record_to_proto(record: &RecordRef) -> RecordReference {
+    RecordReference { member_id: record.member_id.to_string(), local_id: record.local_id().to_owned() }
+}
+
+impl From<Directive> for proto::Directive {
+    fn from(directive: Directive) -> Self {
+        let Directive {
+            id,
+            patient,
+            effect,
+            matcher,
+            exceptions,
+            overridable,
+            validity: Validity { from_us, to_us, revoked_us },
+            created_us,
+            created_by: _,
+        } = directive;
+        Self {
+            directive_id: id.to_string(),
+            patient: Some(record_to_proto(&patient)),
+            effect: effect_to_proto(effect),
+            r#match: Some((&matcher).into()),
+            exceptions: exceptions.iter().map(Into::into).collect(),
+            overridable,
+            valid_from: from_us.map(clock::micros_to_proto),
+            valid_to: to_us.map(clock::micros_to_proto),
+            created_at: Some(clock::micros_to_proto(created_us)),
+            revoked_at: revoked_us.map(clock::micros_to_proto),
+        }
+    }
+}
+
+/// What a decision is asked about.
+pub(crate) struct Question {
+    pub(crate) person_id: PersonId,
+    /// Each record once.
+    pub(crate) records: Vec<RecordRef>,
+    pub(crate) documents: Vec<DocumentFacts>,
+    pub(crate) session_id: Option<SessionId>,
+}
+
+impl TryFrom<proto::DecideRequest> for Question {
+    type Error = Status;
+
+    fn try_from(request: proto::DecideRequest) -> Result<Self, Status> {
+        let proto::DecideRequest { person_id, patient_records, documents, emergency_session_id } = request;
+        if documents.len() > DOCUMENTS_MAX {
+            return Err(invalid("documents", format!("must be at most {DOCUMENTS_MAX}")));
+        }
+        let read = |(i, facts)| document(&format!("documents[{i}]"), facts);
+        Ok(Self {
+            person_id: parsed("person_id", &person_id)?,
+            records: records(patient_records)?,
+            documents: documents.into_iter().enumerate().map(read).collect::<Result<_, _>>()?,
+            session_id: session_id(&emergency_session_id)?,
+        })
+    }
+}
+
+impl TryFrom<proto::ExplainDecisionRequest> for Question {
+    type Error = Status;
+
+    fn try_from(request: proto::ExplainDecisionRequest) -> Result<Self, Status> {
+        let proto::ExplainDecisionRequest {
+            person_id,
+            patient_records,
+            document: facts,
+            emergency_session_id,
+        } = request;
+        let facts = facts.ok_or_else(|| invalid("document", "must be set"))?;
+        Ok(Self {
+            person_id: parsed("person_id", &person_id)?,
+            records: records(patient_records)?,
+            documents: vec![document("document", facts)?],
+            session_id: session_id(&emergency_session_id)?,
+        })
+    }
+}
+
+/// Reads the session to apply. One that cannot exist is refused as one that does not.
+fn session_id(text: &str) -> Result<Option<SessionId>, Status> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| crate::error::Error::SessionInvalid.into()),
+    }
+}
+
+fn records(all: Vec<RecordReference>) -> Result<Vec<RecordRef>, Status> {
+    if all.is_empty() || all.len() > RECORDS_MAX {
+        return Err(invalid("patient_records", format!("must be 1 to {RECORDS_MAX}")));
+    }
+    let read = |(i, from): (usize, RecordReference)| {
+        let RecordReference { member_id, local_id } = from;
+        let field = format!("patient_records[{i}]");
+        let member_id = parsed(&format!("{field}.member_id"), &member_id)?;
+        RecordRef::new(member_id, &local_id).map_err(|error| invalid(&format!("{field}.local_id"), error))
+    };
+    let mut records = all.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    records.sort_unstable();
+    records.dedup();
+    Ok(records)
+}
+
+fn document(field: &str, from: proto::DocumentFacts) -> Result<DocumentFacts, Status> {
+    let proto::DocumentFacts { document_id, custodian, type_code, class_code, labels, service_start_time } =
+        from;
+    let service_start = service_start_time.as_ref();
+    Ok(DocumentFacts {
+        id: parsed(&format!("{field}.document_id"), &document_id)?,
+        custodian: parsed(&format!("{field}.custodian"), &custodian)?,
+        type_code: Some(type_code).filter(|code| !code.is_empty()),
+        class_code: Some(class_code).filter(|code| !code.is_empty()),
+        labels,
+        service_start_us: micros(&format!("{field}.service_start_time"), service_start)?,
+    })
+}
+
+/// Reads who asks from the verified caller. A role or a purpose that is not known stays unspecified: nothing is
+/// permitted to it.
+pub(crate) fn requester(context: &Context) -> Result<Requester, Status> {
+    let caller = &context.caller;
+    let member_id: MemberId = caller
+        .member_id
+        .parse()
+        .map_err(|_| status::unauthenticated("CALLER_MALFORMED", "the caller is not a member"))?;
+    Ok(Requester { member_id, role: caller.role(), purpose: caller.purpose() })
+}
+
+impl From<domain::Decision> for proto::Decision {
+    fn from(decision: domain::Decision) -> Self {
+        let domain::Decision { document, effect, rule_ids, emergency_could_permit } = decision;
+        Self {
+            document_id: document.to_string(),
+            effect: effect_to_proto(effect),
+            rule_ids,
+            obligations: vec![],
+            emergency_could_permit,
+        }
+    }
+}
+
+impl From<Explained> for proto::ExplainedRule {
+    fn from(explained: Explained) -> Self {
+        let Explained { rule_id, layer, matched, decided, sentence } = explained;
+        Self { rule_id, layer: layer.name().to_owned(), matched, decided, explanation: sentence }
+    }
+}
+
+/// Reads a session to open.
+pub(crate) fn new_session(
+    context: &Context,
+    request: proto::OpenEmergencyAccessRequest,
+    now_us: i64,
+) -> Result<Session, Status> {
+    let proto::OpenEmergencyAccessRequest { person_id, reason, reason_text, ttl_seconds, request_id: _ } =
+        request;
+    let reason = match EmergencyReason::try_from(reason) {
+        Ok(reason) if reason != EmergencyReason::Unspecified => reason,
+        _ => return Err(invalid("reason", "must be stated")),
+    };
+    let reason_text = reason_text.trim();
+    let chars = reason_text.chars().count();
+    if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars) || reason_text.chars().any(char::is_control) {
+        return Err(invalid("reason_text", "must be 10 to 500 characters, none of them a control character"));
+    }
+    let ttl_s = match ttl_seconds {
+        0 => session::TTL_DEFAULT_S,
+        1..=session::TTL_MAX_S => ttl_seconds,
+        _ => return Err(invalid("ttl_seconds", format!("must be at most {}", session::TTL_MAX_S))),
+    };
+    Ok(Session {
+        id: SessionId::generate(),
+        person_id: parsed("person_id", &person_id)?,
+        member_id: requester(context)?.member_id,
+        user: context.caller.user.clone(),
+        reason,
+        reason_text: reason_text.to_owned(),
+        opened_us: now_us,
+        expires_us: now_us.saturating_add(i64::from(ttl_s) * 1_000_000),
+        closed_us: None,
+        review_due_us: now_us.saturating_add(session::REVIEW_WITHIN_S * 1_000_000),
+        review: None,
+    })
+}
+
+/// Reads the result of a review.
+pub(crate) fn review(context: &Context, outcome: i32, note: &str) -> Result<session::Review, Status> {
+    let outcome = match ReviewOutcome::try_from(outcome) {
+        Ok(outcome) if outcome != ReviewOutcome::Unspecified => outcome,
+        _ => return Err(invalid("outcome", "must be stated")),
+    };
+    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if note.chars().count() > NOTE_CHARS_MAX || note.chars().any(control) {
+        return Err(invalid("note", "must be at most 2000 characters, none of them a control character"));
+    }
+    Ok(session::Review { outcome, note: note.to_owned(), by: context.actor() })
+}
+
+impl From<Session> for proto::EmergencySession {
+    fn from(session: Session) -> Self {
+        let Session {
+            id,
+            person_id,
+            member_id,
+            user,
+            reason,
+            reason_text,
+            opened_us,
+            expires_us,
+            closed_us,
+            review_due_us,
+            review,
+        } = session;
+        Self {
+            session_id: id.to_string(),
+            person_id: person_id.to_string(),
+            member_id: member_id.to_string(),
+            user,
+            reason: reason.into(),
+            reason_text,
+            opened_at: Some(clock::micros_to_proto(opened_us)),
+            expires_at: Some(clock::micros_to_proto(expires_us)),
+            closed_at: closed_us.map(clock::micros_to_proto),
+            review_due_at: Some(clock::micros_to_proto(review_due_us)),
+            review_outcome: review.map_or(ReviewOutcome::Unspecified, |r| r.outcome).into(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a patient decided.
+
+use std::fmt;
+
+use signpost_common::id::{DirectiveId, RecordRef};
+
+use super::rule::{Effect, Layer, Matcher, Rule, Validity};
+
+/// A directive, as a member took it down. `Debug` names it and tells nothing of the patient.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Directive {
+    /// Id.
+    pub id: DirectiveId,
+    /// The patient, at the member that took it down.
+    pub patient: RecordRef,
+    /// What holds where it matches.
+    pub effect: Effect,
+    /// What it speaks of.
+    pub matcher: Matcher,
+    /// Where the opposite holds.
+    pub exceptions: Vec<Matcher>,
+    /// Whether emergency access goes past its denial.
+    pub overridable: bool,
+    /// When it holds.
+    pub validity: Validity,
+    /// When it was made, microseconds since 1970.
+    pub created_us: i64,
+    /// Who took it down, as `member/user`.
+    pub created_by: String,
+}
+
+impl fmt::Debug for Directive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directive({}, redacted)", self.id)
+    }
+}
+
+impl From<Directive> for Rule {
+    fn from(directive: Directive) -> Self {
+        Self {
+            id: directive.id.to_string(),
+            layer: Layer::Patient,
+            effect: directive.effect,
+            matcher: directive.matcher,
+            exceptions: directive.exceptions,
+            overridable: directive.overridable,
+            validity: directive.validity,
+            created_us: directive.created_us,
+        }
+    }
+}

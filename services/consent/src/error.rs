@@ -1,0 +1,47 @@
+//! What goes wrong in the consent service, and what callers see of it.
+
+use signpost_common::{db, rpc::status};
+use tonic::Status;
+
+/// Why the consent service did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] db::Error),
+    /// There is no such directive, or the caller may not know of it.
+    #[error("there is no such directive")]
+    DirectiveUnknown,
+    /// The patient has as many directives in force as are kept.
+    #[error("the patient has too many directives in force; revoke some")]
+    TooManyDirectives,
+    /// There is no such session, or the caller may not know of it.
+    #[error("there is no such emergency session")]
+    SessionUnknown,
+    /// The session does not serve this caller and this person now.
+    #[error("the emergency session is not open for this user and this person")]
+    SessionInvalid,
+    /// The session was reviewed with another outcome.
+    #[error("the emergency session has been reviewed")]
+    ReviewCompleted,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Database(error) => status::database(&error),
+            Error::DirectiveUnknown => status::not_found("DIRECTIVE_UNKNOWN", text),
+            Error::TooManyDirectives => status::precondition("DIRECTIVES_TOO_MANY", text),
+            Error::SessionUnknown => status::not_found("SESSION_UNKNOWN", text),
+            Error::SessionInvalid => status::precondition("EMERGENCY_SESSION_INVALID", text),
+            Error::ReviewCompleted => status::precondition("REVIEW_COMPLETED", text),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One conformance suite for the store, on every database.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use signpost_common::{
+    db::{self, Attempt, Location},
+    id::{DirectiveId, DocumentId, PersonId, RecordRef, SessionId},
+};
+use signpost_consent::{
+    domain::{Directive, Effect, Matcher, Session, Validity, session::Review},
+    store::{self, Error, STANDING_MAX, Store},
+};
+use signpost_proto::{
+    common::v1::{PurposeOfUse, Role},
+    consent::v1::{EmergencyReason, OpenEmergencyAccessRequest as Body, ReviewOutcome},
+};
+
+fn record(member_id: &str, local_id: &str) -> RecordRef {
+    RecordRef::new(member_id.parse().unwrap(), local_id).unwrap()
+}
+
+fn directive(patient: RecordRef, created_us: i64) -> Directive {
+    Directive {
+        id: DirectiveId::generate(),
+        patient,
+        effect: Effect::Deny,
+        matcher: Matcher::default(),
+        exceptions: vec![],
+        overridable: true,
+        validity: Validity::default(),
+        created_us,
+        created_by: "north/clerk".into(),
+    }
+}
+
+fn session(member_id: &str, opened_us: i64) -> Session {
+    Session {
+        id: SessionId::generate(),
+        person_id: PersonId::generate(),
+        member_id: member_id.parse().unwrap(),
+        user: "dr-lee".into(),
+        reason: EmergencyReason::LifeThreatening,
+        reason_text: "bleeding heavily".into(),
+        opened_us,
+        expires_us: opened_us + 1000,
+        closed_us: None,
+        review_due_us: opened_us + 5000,
+        review: None,
+    }
+}
+
+fn attempt(request_id: &str, text: &str) -> Attempt {
+    let body = Body { reason_text: text.into(), ..Body::default() };
+    Attempt::new("north/clerk", "Test", request_id, &body).unwrap()
+}
+
+async fn conforms(store: &dyn Store) {
+    directives_are_kept_whole(store).await;
+    directives_come_newest_first_in_pages(store).await;
+    revocation_is_final(store).await;
+    what_stands_is_that_of_all_records(store).await;
+    the_epoch_tells_of_every_change(store).await;
+    directives_of_a_record_are_bounded(store).await;
+    an_attempt_is_carried_out_once(store).await;
+    sessions_end_once(store).await;
+    reviews_are_listed_oldest_first(store).await;
+    a_review_is_final_and_closes(store).await;
+}
+
+async fn directives_are_kept_whole(store: &dyn Store) {
+    let member = |id: &str| vec![id.parse().unwrap()];
+    let full = Directive {
+        effect: Effect::Permit,
+        matcher: Matcher {
+            requesters: member("south"),
+            roles: vec![Role::Nurse],
+            purposes: vec![PurposeOfUse::Hresch],
+            custodians: member("west"),
+            type_codes: vec!["34133-9".into()],
+            class_codes: vec!["11503-0".into()],
+            labels: vec!["PSY".into()],
+            documents: vec![DocumentId::generate()],
+            service_from_us: Some(-1),
+            service_to_us: Some(1),
+        },
+        exceptions: vec![Matcher { labels: vec!["R".into()], ..Matcher::default() }],
+        overridable: false,
+        validity: Validity { from_us: Some(5), to_us: Some(6), revoked_us: None },
+        ..directive(record("north", "whole"), 5)
+    };
+    store.create_directive(&full, None).await.unwrap();
+    let kept = store.directive(full.id).await.unwrap().unwrap();
+    assert!(kept == full, "every field comes back");
+    assert_eq!(store.directive(DirectiveId::generate()).await.unwrap(), None);
+}
+
+async fn directives_come_newest_first_in_pages(store: &dyn Store) {
+    let patient = record("north", "pages");
+    let mut made = vec![];
+    for created_us in [1, 2, 2, 3] {
+        made.push(store.create_directive(&directive(patient.clone(), created_us), None).await.unwrap());
+    }
+    store.create_directive(&directive(record("south", "pages"), 9), None).await.unwrap();
+    made.sort_by_key(|d| std::cmp::Reverse((d.created_us, d.id.to_string())));
+    let first = store.directives(&patient, None, 2).await.unwrap();
+    assert_eq!(first, made[..2]);
+    let before = (first[1].created_us, first[1].id.to_string());
+    assert_eq!(store.directives(&patient, Some(&before), 9).await.unwrap(), made[2..]);
+}
+
+async fn revocation_is_final(store: &dyn Store) {
+    let made = store.create_directive(&directive(record("north", "revoked"), 1), None).await.unwrap();
+    assert_eq!(store.revoke_directive(made.id, 50).await.unwrap().validity.revoked_us, Some(50));
+    assert_eq!(store.revoke_directive(made.id, 60).await.unwrap().validity.revoked_us, Some(50));
+    let listed = store.directives(&made.patient, None, 9).await.unwrap();
+    assert_eq!(listed[0].validity.revoked_us, Some(50), "a list shows revoked ones");
+    let unknown = store.revoke_directive(DirectiveId::generate(), 50).await;
+    assert!(matches!(unknown, Err(Error::DirectiveUnknown)));
+}
+
+async fn what_stands_is_that_of_all_records(store: &dyn Store) {
+    let (one, two) = (record("north", "stands"), record("south", "stands"));
+    let a = store.create_directive(&directive(one.clone(), 1), None).await.unwrap();
+    let b = store.create_directive(&directive(two.clone(), 2), None).await.unwrap();
+    let revoked = store.create_directive(&directive(one.clone(), 3), None).await.unwrap();
+    store.revoke_directive(revoked.id, 4).await.unwrap();
+    let validity = Validity { to_us: Some(10), ..Validity::default() };
+    let ends = Directive { validity, ..directive(one.clone(), 4) };
+    let ends = store.create_directive(&ends, None).await.unwrap();
+    store.create_directive(&directive(record("south", "other"), 5), None).await.unwrap();
+
+    let mut standing = store.standing(&[one.clone(), two.clone()], 9).await.unwrap().directives;
+    standing.sort_by_key(|d| d.created_us);
+    assert_eq!(standing, [a.clone(), b.clone(), ends]);
+    let mut later = store.standing(&[one, two.clone()], 10).await.unwrap().directives;
+    later.sort_by_key(|d| d.created_us);
+    assert_eq!(later, [a, b.clone()]);
+    assert_eq!(store.standing(&[two], 9).await.unwrap().directives, [b]);
+    let many: Vec<_> = (0..200).map(|i| record("west", &i.to_string())).collect();
+    let nothing = store.standing(&many, 9).await.unwrap();
+    assert_eq!((nothing.directives.len(), nothing.epoch), (0, 0));
+}
+
+async fn the_epoch_tells_of_every_change(store: &dyn Store) {
+    let both = [record("north", "epoch"), record("south", "epoch")];
+    let mut seen = vec![store.standing(&both, 0).await.unwrap().epoch];
+    let a = store.create_directive(&directive(both[0].clone(), 1), None).await.unwrap();
+    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    store.create_directive(&directive(both[1].clone(), 1), None).await.unwrap();
+    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    store.revoke_directive(a.id, 2).await.unwrap();
+    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    store.revoke_directive(a.id, 3).await.unwrap();
+    assert_eq!(store.standing(&both, 0).await.unwrap().epoch, seen[3], "nothing changed");
+}
+
+async fn directives_of_a_record_are_bounded(store: &dyn Store) {
+    let patient = record("north", "many");
+    let mut last = None;
+    for _ in 0..STANDING_MAX {
+        last = Some(store.create_directive(&directive(patient.clone(), 1), None).await.unwrap().id);
+    }
+    let more = directive(patient, 1);
+    assert!(matches!(store.create_directive(&more, None).await, Err(Error::TooManyDirectives)));
+    store.revoke_directive(last.unwrap(), 2).await.unwrap();
+    store.create_directive(&more, None).await.unwrap();
+}
+
+async fn an_attempt_is_carried_out_once(store: &dyn Store) {
+    let patient = record("north", "again");
+    let again = attempt("d1", "one");
+    assert_eq!(store.replayed(&again).await.unwrap(), None);
+    let first = store.create_directive(&directive(patient.clone(), 1), Some(&again)).await.unwrap();
+    assert_eq!(store.replayed(&again).await.unwrap(), Some(first.id.to_string()));
+    let second = store.create_directive(&directive(patient.clone(), 2), Some(&again)).await.unwrap();
+    assert_eq!(second, first);
+    assert_eq!(store.directives(&patient, None, 9).await.unwrap().len(), 1);
+    let other = store.create_directive(&directive(patient, 3), Some(&attempt("d1", "two"))).await;
+    assert!(matches!(other, Err(Error::Database(db::Error::RequestIdReused))));
+
+    let again = attempt("s1", "one");
+    let first = store.open_session(&session("again", 1), Some(&again)).await.unwrap();
+    let second = store.open_session(&session("again", 2), Some(&again)).await.unwrap();
+    assert_eq!(first.id, second.id);
+}
+
+async fn sessions_end_once(store: &dyn Store) {
+    let opened = store.open_session(&session("ends", 100), None).await.unwrap();
+    assert!(store.session(opened.id).await.unwrap().unwrap() == opened, "every field comes back");
+    assert_eq!(store.close_session(opened.id, 200).await.unwrap().closed_us, Some(200));
+    assert_eq!(store.close_session(opened.id, 300).await.unwrap().closed_us, Some(200));
+    let expired = store.open_session(&session("ends", 100), None).await.unwrap();
+    assert_eq!(store.close_session(expired.id, 1100).await.unwrap().closed_us, None);
+    let unknown = SessionId::generate();
+    assert_eq!(store.session(unknown).await.unwrap(), None);
+    assert!(matches!(store.close_session(unknown, 1).await, Err(Error::SessionUnknown)));
+}
+
+async fn reviews_are_listed_oldest_first(store: &dyn Store) {
+    let east = "east".parse().unwrap();
+    let mut made = vec![];
+    for opened_us in [10, 20, 20, 30] {
+        made.push(store.open_session(&session("east", opened_us), None).await.unwrap());
+    }
+    made.sort_by_key(|s| (s.opened_us, s.id.to_string()));
+    let elsewhere = store.open_session(&session("far", 15), None).await.unwrap();
+    let first = store.sessions(Some(&east), false, None, 2).await.unwrap();
+    assert_eq!(first, made[..2]);
+    let after = (first[1].opened_us, first[1].id.to_string());
+    assert_eq!(store.sessions(Some(&east), false, Some(&after), 9).await.unwrap(), made[2..]);
+    assert!(store.sessions(None, false, None, 500).await.unwrap().contains(&elsewhere));
+
+    let review = Review { outcome: ReviewOutcome::Justified, note: String::new(), by: "east/po".into() };
+    let done = store.review_session(made[0].id, &review, 5000).await.unwrap();
+    assert_eq!(store.sessions(Some(&east), false, None, 9).await.unwrap(), made[1..]);
+    assert!(store.sessions(Some(&east), true, None, 9).await.unwrap().contains(&done));
+}
+
+async fn a_review_is_final_and_closes(store: &dyn Store) {
+    let opened = store.open_session(&session("reviewed", 100), None).await.unwrap();
+    let review = Review { outcome: ReviewOutcome::NotJustified, note: "no".into(), by: "reviewed/po".into() };
+    let done = store.review_session(opened.id, &review, 200).await.unwrap();
+    assert_eq!(done.closed_us, Some(200));
+    assert!(done.review.as_ref() == Some(&review));
+    let again = Review { note: "other words".into(), ..review.clone() };
+    assert!(store.review_session(opened.id, &again, 300).await.unwrap() == done, "nothing changed");
+    let other = Review { outcome: ReviewOutcome::Justified, ..review.clone() };
+    assert!(matches!(store.review_session(opened.id, &other, 300).await, Err(Error::ReviewCompleted)));
+    assert!(store.session(opened.id).await.unwrap().unwrap() == done);
+    let unknown = store.review_session(SessionId::generate(), &review, 1).await;
+    assert!(matches!(unknown, Err(Error::SessionUnknown)));
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conforms(&*store::open(&Location::Memory).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::File(folder.path().join("consent.sqlite"));
+    conforms(&*store::open(&location).await.unwrap()).await;
+    store::open(&location).await.unwrap();
+}
+
+#[tokio::test]
+async fn postgres_conforms() {
+    let Some(location) = db::scratch_postgres("consent") else {
+        eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    conforms(&*store::open(&location).await.unwrap()).await;
+    store::open(&location).await.unwrap();
+}

@@ -1,0 +1,367 @@
+//! Commands of an emergency department: locate, fetch, emergency access.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use signpost_common::clock;
+use signpost_proto::{
+    common::v1::{Address, Demographics, HumanName, Identifier, PurposeOfUse, RecordReference, Role},
+    consent::v1::{EmergencyReason, OpenEmergencyAccessRequest},
+    locator::v1::{
+        Completion, FetchDocumentRequest, FetchHistoryRequest, LocateRequest, PersonMatch, PersonOutcome,
+        Pointer, SourceOutcome, SourceState, fetch_document_response, fetch_history_response,
+        locate_request::Subject, locate_response::Message,
+    },
+};
+use tokio::{fs::File, io::AsyncWriteExt};
+
+use super::{Who, explain, request_id, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Locate {
+    #[command(flatten)]
+    who: Who,
+    /// Given name
+    #[arg(long)]
+    given: Option<String>,
+    /// Family name
+    #[arg(long)]
+    family: Option<String>,
+    /// Birth date, YYYY-MM-DD
+    #[arg(long, default_value = "", value_name = "DATE")]
+    birth_date: String,
+    /// House number and street
+    #[arg(long, default_value = "")]
+    address: String,
+    /// City
+    #[arg(long, default_value = "")]
+    city: String,
+    /// Postal code
+    #[arg(long, default_value = "")]
+    postcode: String,
+    /// Phone number
+    #[arg(long)]
+    phone: Option<String>,
+    /// Identifier with its authority, as `SYSTEM|VALUE`
+    #[arg(long, value_name = "IDENTIFIER")]
+    identifier: Option<String>,
+    /// Local id of the patient at your own organisation, instead of demographics
+    #[arg(long, conflicts_with_all = ["given", "family"], value_name = "ID")]
+    local_id: Option<String>,
+    /// Emergency session to apply
+    #[arg(long, default_value = "", value_name = "SESSION")]
+    emergency: String,
+    /// How long to wait for members, in milliseconds
+    #[arg(long, default_value_t = 2000, value_name = "MS")]
+    wait_ms: u32,
+}
+
+impl Locate {
+    fn subject(&self) -> anyhow::Result<Subject> {
+        if let Some(local_id) = &self.local_id {
+            let record = RecordReference { member_id: String::new(), local_id: local_id.clone() };
+            return Ok(Subject::Record(record));
+        }
+        let name = HumanName {
+            given: self.given.iter().cloned().collect(),
+            family: self.family.clone().unwrap_or_default(),
+            ..HumanName::default()
+        };
+        let address = Address {
+            line: self.address.clone(),
+            city: self.city.clone(),
+            state: String::new(),
+            postcode: self.postcode.clone(),
+        };
+        let identifier = self.identifier.as_deref().map(|text| {
+            let (system, value) = text.split_once('|').context("--identifier must be SYSTEM|VALUE")?;
+            anyhow::Ok(Identifier { system: system.into(), value: value.into() })
+        });
+        Ok(Subject::Demographics(Demographics {
+            names: if name == HumanName::default() { vec![] } else { vec![name] },
+            birth_date: self.birth_date.clone(),
+            addresses: if address == Address::default() { vec![] } else { vec![address] },
+            phones: self.phone.iter().cloned().collect(),
+            identifiers: identifier.transpose()?.into_iter().collect(),
+            ..Demographics::default()
+        }))
+    }
+
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.who.client()?;
+        let purpose = if self.emergency.is_empty() { PurposeOfUse::Treat } else { PurposeOfUse::Etreat };
+        let request = LocateRequest {
+            subject: Some(self.subject()?),
+            emergency_session_id: self.emergency.clone(),
+            request_id: request_id(),
+            source_timeout_ms: self.wait_ms,
+            ..LocateRequest::default()
+        };
+        let mut request = client.request(&self.who.user(Role::Physician, purpose)?, request)?;
+        request.set_timeout(Duration::from_millis(u64::from(self.wait_ms) + 10_000));
+        let mut answer = client.locator().locate(request).await.map_err(|e| explain(&e))?.into_inner();
+        let (mut pointers, mut sources) = (vec![], vec![]);
+        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
+            match message.message {
+                Some(Message::Person(person)) => show_person(&person),
+                Some(Message::Pointer(pointer)) => pointers.push(pointer),
+                Some(Message::Source(source)) => sources.push(source),
+                Some(Message::Completion(completion)) => {
+                    show_pointers(&pointers);
+                    show_sources(&sources);
+                    show_completion(&completion);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                None => {}
+            }
+        }
+        bail!("the answer broke off before its statement of completeness: it is not to be relied on")
+    }
+}
+
+pub(crate) fn show_person(person: &PersonOutcome) {
+    match person.r#match() {
+        PersonMatch::Certain => {
+            println!("person {} (probability {:.6})", person.person_id, person.probability)
+        }
+        PersonMatch::MoreAttributesNeeded => {
+            println!("more is needed to say who this is; any of: {}", person.attributes_needed.join(", "));
+        }
+        PersonMatch::NotFound | PersonMatch::Unspecified => println!("nobody is known who fits"),
+    }
+}
+
+pub(crate) fn show_pointers(pointers: &[Pointer]) {
+    if pointers.is_empty() {
+        return;
+    }
+    let mut rows = table(&["#", "document", "held by", "type", "date", "bytes", "why"]);
+    for pointer in pointers {
+        let kind = pointer.type_code.clone().unwrap_or_default();
+        let time = pointer.service_start_time.or(pointer.creation_time);
+        let time = time.as_ref().and_then(clock::from_proto);
+        rows.add_row([
+            pointer.rank.to_string(),
+            pointer.document_id.clone(),
+            pointer.custodian.clone(),
+            if kind.display.is_empty() { kind.code } else { kind.display },
+            time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default(),
+            pointer.size_bytes.to_string(),
+            pointer.rank_reasons.join(" "),
+        ]);
+    }
+    println!("{rows}");
+}
+
+pub(crate) fn show_sources(sources: &[SourceOutcome]) {
+    for source in sources.iter().filter(|source| source.state() != SourceState::Answered) {
+        let state = match source.state() {
+            SourceState::TimedOut => "did not answer in time",
+            SourceState::Refused => "refused to answer",
+            SourceState::NotAsked => "serves no documents and was not asked",
+            SourceState::Unavailable | SourceState::Unspecified | SourceState::Answered => {
+                "could not be reached"
+            }
+        };
+        println!("{} {state} ({}, {} ms)", source.member_id, source.reason, source.elapsed_ms);
+    }
+}
+
+pub(crate) fn show_completion(completion: &Completion) {
+    let Completion { asked, answered, pointers, truncated, emergency_could_show_more, .. } = completion;
+    println!("{pointers} documents; {answered} of {asked} members answered");
+    if *truncated {
+        println!("there are more documents than were asked for");
+    }
+    if *emergency_could_show_more {
+        println!("in an emergency, asking again under emergency access could show more");
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fetch {
+    #[command(flatten)]
+    who: Who,
+    /// Document to fetch, as `locate` names it
+    #[arg(required_unless_present = "person")]
+    document: Option<String>,
+    /// Fetch everything of this person instead
+    #[arg(long, conflicts_with = "document")]
+    person: Option<String>,
+    /// File to write, or the folder for everything of a person [default: the document's id]
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Emergency session to apply
+    #[arg(long, default_value = "", value_name = "SESSION")]
+    emergency: String,
+}
+
+impl Fetch {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        match (&self.person, &self.document) {
+            (Some(person), _) => self.history(person).await,
+            (None, Some(document)) => self.document(document).await,
+            (None, None) => bail!("name a document or a --person"),
+        }
+    }
+
+    fn request<T>(&self, client: &crate::client::Client, message: T) -> anyhow::Result<tonic::Request<T>> {
+        let purpose = if self.emergency.is_empty() { PurposeOfUse::Treat } else { PurposeOfUse::Etreat };
+        client.request(&self.who.user(Role::Physician, purpose)?, message)
+    }
+
+    async fn document(&self, document: &str) -> anyhow::Result<ExitCode> {
+        use fetch_document_response::Message;
+        let client = self.who.client()?;
+        let request = FetchDocumentRequest {
+            document_id: document.to_owned(),
+            emergency_session_id: self.emergency.clone(),
+            request_id: request_id(),
+        };
+        let request = self.request(&client, request)?;
+        let mut answer =
+            client.locator().fetch_document(request).await.map_err(|e| explain(&e))?.into_inner();
+        let path = self.out.clone().unwrap_or_else(|| PathBuf::from(document));
+        let mut file = Partial::create(&path).await?;
+        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
+            match message.message {
+                Some(Message::Header(header)) => {
+                    header.notices.iter().for_each(|notice| println!("{notice}"))
+                }
+                Some(Message::Chunk(chunk)) => file.write(&chunk).await?,
+                Some(Message::Trailer(trailer)) => {
+                    file.complete().await?;
+                    let hash = hex::encode(&trailer.sha256);
+                    println!("{}: {} bytes, SHA-256 {hash} verified", path.display(), trailer.size_bytes);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                None => {}
+            }
+        }
+        bail!("the document broke off; nothing was kept")
+    }
+
+    async fn history(&self, person: &str) -> anyhow::Result<ExitCode> {
+        use fetch_history_response::Message;
+        let client = self.who.client()?;
+        let request = FetchHistoryRequest {
+            person_id: person.to_owned(),
+            emergency_session_id: self.emergency.clone(),
+            request_id: request_id(),
+            ..FetchHistoryRequest::default()
+        };
+        let request = self.request(&client, request)?;
+        let mut answer = client.locator().fetch_history(request).await.map_err(|e| explain(&e))?.into_inner();
+        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(person));
+        tokio::fs::create_dir_all(&folder).await.with_context(|| format!("making {}", folder.display()))?;
+        let mut current: Option<Partial> = None;
+        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
+            match message.message {
+                Some(Message::Header(header)) => {
+                    current = Some(Partial::create(&folder.join(&header.document_id)).await?);
+                }
+                Some(Message::Chunk(chunk)) => {
+                    current.as_mut().context("bytes without a header")?.write(&chunk).await?;
+                }
+                Some(Message::Trailer(trailer)) => {
+                    let file = current.take().context("a trailer without a header")?;
+                    println!("{}: {} bytes, SHA-256 verified", file.path.display(), trailer.size_bytes);
+                    file.complete().await?;
+                }
+                Some(Message::Failure(failure)) => {
+                    current = None;
+                    println!("{} at {}: {}", failure.document_id, failure.custodian, failure.reason);
+                }
+                Some(Message::Completion(completion)) => {
+                    println!("{} documents fetched, {} failed", completion.fetched, completion.failed);
+                    return Ok(if completion.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+                }
+                None => {}
+            }
+        }
+        bail!("the history broke off; documents that were named above are complete")
+    }
+}
+
+/// A file that gets its name only when it is complete, so that no half document looks like a whole one.
+struct Partial {
+    path: PathBuf,
+    partial: PathBuf,
+    file: File,
+}
+
+impl Partial {
+    async fn create(path: &Path) -> anyhow::Result<Self> {
+        let partial = path.with_added_extension("partial");
+        let file = File::create(&partial).await.with_context(|| format!("writing {}", partial.display()))?;
+        Ok(Self { path: path.to_owned(), partial, file })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes).await.with_context(|| format!("writing {}", self.partial.display()))
+    }
+
+    async fn complete(mut self) -> anyhow::Result<()> {
+        self.file.flush().await?;
+        tokio::fs::rename(&self.partial, &self.path)
+            .await
+            .with_context(|| format!("naming {}", self.path.display()))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Gone already when it was completed.
+        std::fs::remove_file(&self.partial).ok();
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Emergency {
+    #[command(flatten)]
+    who: Who,
+    /// Person, as `locate` names it
+    person: String,
+    /// Why: unconscious, life-threatening, danger-to-others
+    #[arg(long, default_value = "unconscious")]
+    reason: String,
+    /// Why, in words, 10 to 500 characters, without patient data
+    #[arg(long)]
+    text: String,
+    /// How long, in minutes
+    #[arg(long, default_value_t = 60, value_name = "MINUTES")]
+    minutes: u32,
+}
+
+impl Emergency {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let reason = match self.reason.as_str() {
+            "unconscious" => EmergencyReason::Unconscious,
+            "life-threatening" => EmergencyReason::LifeThreatening,
+            "danger-to-others" => EmergencyReason::DangerToOthers,
+            other => bail!("{other:?} is not a reason: unconscious, life-threatening or danger-to-others"),
+        };
+        let client = self.who.client()?;
+        let request = OpenEmergencyAccessRequest {
+            person_id: self.person.clone(),
+            reason: reason.into(),
+            reason_text: self.text.clone(),
+            ttl_seconds: self.minutes.saturating_mul(60),
+            request_id: request_id(),
+        };
+        let request = client.request(&self.who.user(Role::Physician, PurposeOfUse::Etreat)?, request)?;
+        let answer = client.emergency().open_emergency_access(request).await.map_err(|e| explain(&e))?;
+        let session = answer.into_inner().session.context("the answer holds no session")?;
+        let until = session.expires_at.as_ref().and_then(clock::from_proto);
+        println!("emergency session {}", session.session_id);
+        if let Some(until) = until {
+            println!("open until {until}; it will be reviewed by a privacy officer");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,359 @@
+//! Import: what a member knows, from files, with a progress bar and a report of every line that was refused.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use signpost_proto::{
+    common::v1::{Address, AdministrativeSex, Demographics, HumanName, Identifier, PurposeOfUse, Role},
+    mpi::v1::{self as mpi, FeedPatientsRequest, RegisterPatientRequest},
+    registry::v1::{self as registry, RegisterDocumentsRequest},
+};
+use signpost_source::index::{Index, hash_file};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Who, explain, table};
+
+/// Items under way at once.
+const UNDER_WAY_MAX: usize = 1024;
+
+/// Most refused lines that are shown; all of them go to `--rejects`.
+const SHOWN_MAX: usize = 20;
+
+/// What lines of an identifier without a named authority are called.
+const NATIONAL_ID_SYSTEM: &str = "urn:signpost:national-id";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Import {
+    /// Source records from a CSV file
+    ///
+    /// The header names columns, in any order: record_id or mrn (one is needed: the patient's identifier at the
+    /// member), given, middle, family, suffix, birth_date (YYYY-MM-DD), sex (female, male, other), address, city,
+    /// state, postcode, phone, email, national_id. Several values in one cell are split by `|`.
+    People(Files),
+    /// Pointers to documents from a folder with index.csv, as `serve --only source` serves it
+    Documents(Files),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    #[command(flatten)]
+    who: Who,
+    /// CSV file, or folder with index.csv
+    path: PathBuf,
+    /// Write refused lines to this CSV file: line, reason, field, message
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+/// A line that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reject {
+    line: u64,
+    reason: String,
+    field: String,
+    message: String,
+}
+
+impl Reject {
+    fn new(line: u64, reason: &str, message: impl Into<String>) -> Self {
+        Self { line, reason: reason.into(), field: String::new(), message: message.into() }
+    }
+}
+
+impl Import {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::People(files) => people(files).await,
+            Self::Documents(files) => documents(files).await,
+        }
+    }
+}
+
+fn bar(total: u64, unit: &str) -> ProgressBar {
+    let template = format!("{{bar:40}} {{percent:>3}}% {{msg}} {unit} {{elapsed}} (ETA {{eta}})");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style)
+}
+
+async fn people(files: Files) -> anyhow::Result<ExitCode> {
+    let client = files.who.client()?;
+    let user = files.who.user(Role::System, PurposeOfUse::Hoperat)?;
+    let reading = || format!("reading {}", files.path.display());
+    let file = File::open(&files.path).with_context(reading)?;
+    let bar = bar(file.metadata()?.len(), "records");
+    let (items, stream) = mpsc::channel(UNDER_WAY_MAX);
+    let (rejects, mut rejected) = mpsc::unbounded_channel();
+    let (path, progress) = (files.path.clone(), bar.clone());
+    // Reading blocks; it waits when the exchange is slower than the disk.
+    let reader = tokio::task::spawn_blocking(move || read_people(file, &path, &progress, &items, &rejects));
+    let request = client.request(&user, ReceiverStream::new(stream))?;
+    let mut counts = Counts::default();
+    let mut refused = vec![];
+    let mut answers = client.mpi().feed_patients(request).await.map_err(|e| explain(&e))?.into_inner();
+    while let Some(answer) = answers.message().await.map_err(|e| interrupted(&counts, &explain(&e)))? {
+        match answer.result {
+            Some(mpi::feed_patients_response::Result::Registered(done)) => counts.add(done.outcome()),
+            Some(mpi::feed_patients_response::Result::Error(error)) => refused.push(Reject {
+                line: answer.item,
+                reason: error.reason,
+                field: error.field,
+                message: error.message,
+            }),
+            None => {}
+        }
+        bar.set_message(counts.total().to_string());
+    }
+    reader.await??;
+    while let Some(reject) = rejected.recv().await {
+        refused.push(reject);
+    }
+    bar.finish_and_clear();
+    let mut rows = table(&["records", "attached", "new persons", "to review", "unchanged", "refused"]);
+    let Counts { attached, new, review, unchanged } = counts;
+    rows.add_row([counts.total(), attached, new, review, unchanged, refused.len() as u64]);
+    println!("{rows}");
+    report(refused, files.rejects.as_deref())
+}
+
+/// What was acknowledged is durable; running the import again is safe.
+fn interrupted(counts: &Counts, error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}; {} records were stored; the import may be run again", counts.total())
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    attached: u64,
+    new: u64,
+    review: u64,
+    unchanged: u64,
+}
+
+impl Counts {
+    fn add(&mut self, outcome: mpi::LinkOutcome) {
+        match outcome {
+            mpi::LinkOutcome::Attached => self.attached += 1,
+            mpi::LinkOutcome::NewPerson => self.new += 1,
+            mpi::LinkOutcome::Review => self.review += 1,
+            mpi::LinkOutcome::Unchanged | mpi::LinkOutcome::Unspecified => self.unchanged += 1,
+        }
+    }
+
+    fn total(self) -> u64 {
+        self.attached + self.new + self.review + self.unchanged
+    }
+}
+
+const COLUMNS: [&str; 16] = [
+    "record_id",
+    "mrn",
+    "given",
+    "middle",
+    "family",
+    "suffix",
+    "birth_date",
+    "sex",
+    "address",
+    "city",
+    "state",
+    "postcode",
+    "phone",
+    "email",
+    "national_id",
+    "source",
+];
+
+fn read_people(
+    file: File,
+    path: &Path,
+    progress: &ProgressBar,
+    items: &mpsc::Sender<FeedPatientsRequest>,
+    rejects: &mpsc::UnboundedSender<Reject>,
+) -> anyhow::Result<()> {
+    let reading = || format!("reading {}", path.display());
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(BufReader::new(file));
+    let header = reader.headers().with_context(reading)?.clone();
+    let place = |name: &str| header.iter().position(|column| column == name);
+    let Some(id) = place("mrn").or_else(|| place("record_id")) else {
+        bail!("{}: the header must have a column `mrn` or `record_id`", path.display());
+    };
+    let unknown: Vec<_> = header.iter().filter(|c| !COLUMNS.contains(c) && *c != "recorded_on").collect();
+    if !unknown.is_empty() {
+        progress.suspend(|| eprintln!("columns that are not known and not read: {}", unknown.join(", ")));
+    }
+    let places = COLUMNS.map(place);
+    for row in reader.records() {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                rejects.send(Reject::new(line, "MALFORMED_LINE", error.to_string())).ok();
+                continue;
+            }
+        };
+        let line = row.position().map_or(0, csv::Position::line);
+        progress.set_position(row.position().map_or(0, csv::Position::byte));
+        if row.len() != header.len() {
+            let message = format!("has {} cells where the header has {}", row.len(), header.len());
+            rejects.send(Reject::new(line, "MALFORMED_LINE", message)).ok();
+            continue;
+        }
+        let cell = |column: &str| {
+            let at = COLUMNS.iter().position(|name| *name == column).and_then(|i| places[i]);
+            at.and_then(|at| row.get(at)).unwrap_or_default()
+        };
+        let record = RegisterPatientRequest {
+            local_id: row.get(id).unwrap_or_default().to_owned(),
+            demographics: Some(demographics(cell)),
+            request_id: String::new(),
+        };
+        if items.blocking_send(FeedPatientsRequest { item: line, record: Some(record) }).is_err() {
+            // The feed ended early; its error says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Demographics {
+    let values = |column: &str| -> Vec<String> {
+        cell(column).split('|').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect()
+    };
+    let given = [values("given"), values("middle")].concat();
+    let mut families = values("family").into_iter();
+    let current = HumanName {
+        given: given.clone(),
+        family: families.next().unwrap_or_default(),
+        suffix: cell("suffix").to_owned(),
+        ..HumanName::default()
+    };
+    let further = families.map(|family| HumanName { given: given.clone(), family, ..HumanName::default() });
+    let names = std::iter::once(current).filter(|name| *name != HumanName::default()).chain(further);
+    let address = Address {
+        line: cell("address").to_owned(),
+        city: cell("city").to_owned(),
+        state: cell("state").to_owned(),
+        postcode: cell("postcode").to_owned(),
+    };
+    let sex = match cell("sex").to_ascii_lowercase().as_str() {
+        "female" | "f" => AdministrativeSex::Female,
+        "male" | "m" => AdministrativeSex::Male,
+        "other" | "o" => AdministrativeSex::Other,
+        _ => AdministrativeSex::Unspecified,
+    };
+    let identifier = |value| Identifier { system: NATIONAL_ID_SYSTEM.to_owned(), value };
+    Demographics {
+        names: names.collect(),
+        birth_date: cell("birth_date").to_owned(),
+        sex: sex.into(),
+        addresses: if address == Address::default() { vec![] } else { vec![address] },
+        phones: values("phone"),
+        emails: values("email"),
+        identifiers: values("national_id").into_iter().map(identifier).collect(),
+        multiple_birth_order: 0,
+    }
+}
+
+async fn documents(files: Files) -> anyhow::Result<ExitCode> {
+    let client = files.who.client()?;
+    let user = files.who.user(Role::System, PurposeOfUse::Hoperat)?;
+    let index = Index::load(&files.path)?;
+    let mut refused: Vec<Reject> =
+        index.problems.iter().map(|p| Reject::new(p.line, "MALFORMED_LINE", p.reason.clone())).collect();
+    let bar = bar(index.entries().count() as u64, "documents");
+    let (items, stream) = mpsc::channel(UNDER_WAY_MAX);
+    let (rejects, mut rejected) = mpsc::unbounded_channel();
+    let progress = bar.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        for entry in index.entries() {
+            progress.inc(1);
+            match index.resolve(entry).and_then(|path| hash_file(&path)) {
+                Ok((size_bytes, sha256)) => {
+                    let entry_message = entry.to_document_entry(size_bytes, sha256);
+                    let item = RegisterDocumentsRequest { item: entry.line, entry: Some(entry_message) };
+                    if items.blocking_send(item).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    let reject = Reject::new(
+                        entry.line,
+                        "FILE_UNREADABLE",
+                        format!("the file cannot be read: {error}"),
+                    );
+                    rejects.send(reject).ok();
+                }
+            }
+        }
+    });
+    let request = client.request(&user, ReceiverStream::new(stream))?;
+    let mut answers =
+        client.registry().register_documents(request).await.map_err(|e| explain(&e))?.into_inner();
+    let (mut new, mut known) = (0u64, 0u64);
+    while let Some(answer) = answers.message().await.map_err(|e| explain(&e))? {
+        match answer.result {
+            Some(registry::register_documents_response::Result::Registered(done)) if done.replayed => {
+                known += 1
+            }
+            Some(registry::register_documents_response::Result::Registered(_)) => new += 1,
+            Some(registry::register_documents_response::Result::Error(error)) => refused.push(Reject {
+                line: answer.item,
+                reason: error.reason,
+                field: error.field,
+                message: error.message,
+            }),
+            None => {}
+        }
+        bar.set_message((new + known).to_string());
+    }
+    reader.await?;
+    while let Some(reject) = rejected.recv().await {
+        refused.push(reject);
+    }
+    bar.finish_and_clear();
+    let mut rows = table(&["documents", "new", "known", "refused"]);
+    rows.add_row([new + known, new, known, refused.len() as u64]);
+    println!("{rows}");
+    report(refused, files.rejects.as_deref())
+}
+
+/// Shows what was refused, and writes all of it to a file when one is named. Refused lines fail the command.
+fn report(mut refused: Vec<Reject>, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    if refused.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    refused.sort_by_key(|reject| reject.line);
+    let mut rows = table(&["line", "reason", "field", "message"]);
+    for reject in refused.iter().take(SHOWN_MAX) {
+        rows.add_row([&reject.line.to_string(), &reject.reason, &reject.field, &reject.message]);
+    }
+    println!("{rows}");
+    if refused.len() > SHOWN_MAX {
+        println!("and {} more", refused.len() - SHOWN_MAX);
+    }
+    if let Some(path) = file {
+        let mut writer =
+            csv::Writer::from_path(path).with_context(|| format!("writing {}", path.display()))?;
+        writer.write_record(["line", "reason", "field", "message"])?;
+        for reject in &refused {
+            writer.write_record([
+                &reject.line.to_string(),
+                &reject.reason,
+                &reject.field,
+                &reject.message,
+            ])?;
+        }
+        writer.flush()?;
+    } else {
+        println!("--rejects FILE writes them all");
+    }
+    Ok(ExitCode::FAILURE)
+}

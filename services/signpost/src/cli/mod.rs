@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use signpost_common::rpc::{status, token, token::User};
+use signpost_proto::common::v1::{PurposeOfUse, Role};
+use tonic::Status;
+
+use crate::{
+    client::{Client, Party},
+    config::Service,
+    demo,
+};
+
+mod care;
+mod import;
+mod operate;
+
+/// Finds the records of a traveller, wherever they are held, as far as they may be seen.
+#[derive(Debug, Parser)]
+#[command(name = "signpost", version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file [default: signpost.toml, when it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the exchange, or some of its services
+    Serve {
+        /// Run this service only; may be given several times
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Service>,
+    },
+    /// See it work: an exchange with four members, and the story of Jane Doe
+    Demo(demo::Options),
+    /// Find a person and list the documents that you may see
+    Locate(care::Locate),
+    /// Fetch a document, or all that you may see of a person
+    Fetch(care::Fetch),
+    /// Open emergency access to a person's records
+    Emergency(care::Emergency),
+    /// Feed what a member knows into the exchange
+    #[command(subcommand)]
+    Import(import::Import),
+    /// Bring database schemas up to date and exit
+    Migrate {
+        /// This service only; may be given several times
+        #[arg(long, value_name = "SERVICE")]
+        only: Vec<Service>,
+    },
+    /// Print the configuration in force
+    Config,
+    /// Make certificates and keys for development
+    Pki(operate::Pki),
+    /// Ask a running process whether it serves
+    Health(operate::Health),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: starting the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = cli.config.as_deref();
+    match cli.command {
+        Command::Serve { only } => operate::serve(config, &only).await,
+        Command::Demo(options) => demo::run(options).await,
+        Command::Locate(locate) => locate.run().await,
+        Command::Fetch(fetch) => fetch.run().await,
+        Command::Emergency(emergency) => emergency.run().await,
+        Command::Import(import) => import.run().await,
+        Command::Migrate { only } => operate::migrate(config, &only).await,
+        Command::Config => operate::show_config(config),
+        Command::Pki(pki) => pki.run(),
+        Command::Health(health) => health.run(config).await,
+    }
+}
+
+/// Where the exchange is, and who asks.
+#[derive(Debug, Clone, Args)]
+struct Who {
+    /// Member in whose name to call
+    #[arg(long = "as", value_name = "MEMBER")]
+    member: String,
+    /// User in whose name to call
+    #[arg(long, default_value = "cli")]
+    user: String,
+    /// The user's role, for instance physician, nurse, system, patient
+    #[arg(long)]
+    role: Option<String>,
+    /// Purpose of use: TREAT, ETREAT, HPAYMT, HOPERAT, PUBHLTH, HRESCH, PATRQT, BTG
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Encounter that the call belongs to
+    #[arg(long, default_value = "")]
+    encounter: String,
+    /// Address of the exchange
+    #[arg(long, default_value = "https://127.0.0.1:7443", value_name = "URI")]
+    endpoint: String,
+    /// Name that the exchange's certificate carries
+    #[arg(long, default_value = "exchange", value_name = "NAME")]
+    server_name: String,
+    /// Folder with the member's certificate and keys, as `signpost pki` makes it
+    #[arg(long, default_value = ".signpost/pki", value_name = "DIR")]
+    pki: PathBuf,
+}
+
+impl Who {
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&Party {
+            endpoint: self.endpoint.clone(),
+            server_name: self.server_name.clone(),
+            pki: self.pki.clone(),
+            member_id: self.member.parse().with_context(|| format!("member {:?}", self.member))?,
+        })
+    }
+
+    fn user(&self, role: Role, purpose: PurposeOfUse) -> anyhow::Result<User> {
+        let role = match &self.role {
+            Some(text) => token::role(text).with_context(|| format!("{text:?} is not a role"))?,
+            None => role,
+        };
+        let purpose = match &self.purpose {
+            Some(text) => {
+                token::purpose(text).with_context(|| format!("{text:?} is not a purpose of use"))?
+            }
+            None => purpose,
+        };
+        Ok(User { name: self.user.clone(), role, purpose, encounter: self.encounter.clone() })
+    }
+}
+
+/// Turns an error of a call into one that people can act on.
+fn explain(error: &Status) -> anyhow::Error {
+    let code = format!("{:?}", error.code());
+    let hint = match error.code() {
+        // Without a reason it is the transport that speaks.
+        tonic::Code::Unavailable if status::reason(error).is_empty() => {
+            "; is the exchange running, and is --endpoint right?"
+        }
+        _ => "",
+    };
+    let message = if error.message().is_empty() { "no message" } else { error.message() };
+    match status::reason(error).as_str() {
+        "" => anyhow::anyhow!("{code}: {message}{hint}"),
+        reason => anyhow::anyhow!("{code} ({reason}): {message}"),
+    }
+}
+
+/// Makes an empty table with a header.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(header);
+    table
+}
+
+/// Makes a fresh request id.
+fn request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
