@@ -18,6 +18,8 @@ mod care;
 mod import;
 mod operate;
 
+pub(crate) use care::{show_completion, show_person, show_pointers};
+
 /// Finds the records of a traveller, wherever they are held, as far as they may be seen.
 #[derive(Debug, Parser)]
 #[command(name = "signpost", version, max_term_width = 100)]
@@ -176,7 +178,7 @@ fn table(header: &[&str]) -> comfy_table::Table {
 }
 
 /// Makes a fresh request id.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 

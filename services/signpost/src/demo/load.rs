@@ -1,0 +1,283 @@
+//! The synthetic population: documents into the members' folders, records and pointers into the exchange.
+
+use std::{
+    fmt, fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use futures_util::{future::try_join_all, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::civil::date;
+use signpost_common::hash::sha256;
+use signpost_proto::{
+    common::v1::{Address, AdministrativeSex, Demographics, HumanName},
+    mpi::v1::{FeedPatientsRequest, LinkOutcome, RegisterPatientRequest, feed_patients_response},
+    registry::v1::{DocumentEntry, RegisterDocumentsRequest, register_documents_response},
+};
+use signpost_source::index::Index;
+
+use super::{
+    Options,
+    world::{self, MEMBERS, World},
+};
+use crate::population::{self, Document, SourceRecord};
+
+/// What every member has to tell the exchange.
+pub(super) struct Population {
+    people: usize,
+    records: Vec<Vec<SourceRecord>>,
+    entries: Vec<Vec<DocumentEntry>>,
+    generated: Duration,
+}
+
+/// What was loaded, and how long it took.
+pub(super) struct Loaded {
+    people: usize,
+    records: u64,
+    attached: u64,
+    review: u64,
+    documents: u64,
+    generated: Duration,
+    records_took: Duration,
+    documents_took: Duration,
+    /// Demographics of some people, to locate.
+    pub(super) samples: Vec<Demographics>,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = |count: u64, took: Duration| count as f64 / took.as_secs_f64();
+        writeln!(f, "{} people, their documents written in {:.1} s", self.people, self.generated.as_secs_f64())?;
+        writeln!(
+            f,
+            "{} source records fed and linked in {:.1} s ({:.0} a second): {} joined a person known already, {} wait for a steward",
+            self.records,
+            self.records_took.as_secs_f64(),
+            rate(self.records, self.records_took),
+            self.attached,
+            self.review,
+        )?;
+        write!(
+            f,
+            "{} pointers registered in {:.1} s ({:.0} a second)",
+            self.documents,
+            self.documents_took.as_secs_f64(),
+            rate(self.documents, self.documents_took),
+        )
+    }
+}
+
+/// Makes the population and writes every member's documents with their index.
+pub(super) fn generate(options: &Options) -> anyhow::Result<Population> {
+    let began = Instant::now();
+    let mut records: Vec<Vec<SourceRecord>> = vec![vec![]; MEMBERS.len()];
+    for record in story().into_iter().chain(population::generate(options.people, MEMBERS.len(), options.seed)) {
+        records[record.member].push(record);
+    }
+    let mut entries = vec![];
+    for ((id, name, _), records) in MEMBERS.iter().zip(&records) {
+        let folder = world::documents(&options.dir, id);
+        entries.push(write_documents(&folder, name, records).with_context(|| format!("writing {}", folder.display()))?);
+    }
+    Ok(Population { people: options.people + 2, records, entries, generated: began.elapsed() })
+}
+
+fn write_documents(folder: &Path, name: &str, records: &[SourceRecord]) -> anyhow::Result<Vec<DocumentEntry>> {
+    fs::create_dir_all(folder)?;
+    let mut index = csv::Writer::from_path(folder.join("index.csv"))?;
+    index.write_record([
+        "local_id", "unique_id", "path", "mime_type", "type_code", "type_display", "class_code", "creation_time",
+        "service_start_time", "labels", "author_institution",
+    ])?;
+    for record in records {
+        for document in &record.documents {
+            let file = format!("{}-{}.json", record.local_id, document.kind.0);
+            let moment = format!("{}T09:00:00Z", document.service_date);
+            index.write_record([
+                &record.local_id, &document.unique_id, &file, "application/fhir+json", document.kind.0,
+                document.kind.1, "", &moment, &moment, document.labels, name,
+            ])?;
+            fs::write(folder.join(file), &document.content)?;
+        }
+    }
+    index.flush()?;
+    drop(index);
+    let index = Index::load(folder)?;
+    let documents = records.iter().flat_map(|record| &record.documents);
+    let entry = |(entry, document): (&signpost_source::index::Entry, &Document)| {
+        entry.to_document_entry(document.content.len() as u64, sha256(document.content.as_bytes()))
+    };
+    Ok(index.entries().zip(documents).map(entry).collect())
+}
+
+/// The people of the story: Jane, whose history is spread over three members, and John, who is found unconscious.
+fn story() -> Vec<SourceRecord> {
+    let of = |id: &str| MEMBERS.iter().position(|(member, ..)| *member == id).unwrap_or_default();
+    let document = |id: &str, kind, day: jiff::civil::Date, labels, finding: &str| Document {
+        unique_id: format!("urn:signpost:story:{id}"),
+        kind,
+        service_date: day,
+        labels,
+        content: population::content(kind, &day, finding),
+    };
+    let allergies = ("48765-2", "Allergies");
+    let medication = ("10160-0", "History of medication use");
+    let jane = |given: &str, line: &str, city: &str, state: &str, postcode: &str, phone: &str| Demographics {
+        names: vec![HumanName { given: vec![given.into()], family: "Doe".into(), ..HumanName::default() }],
+        birth_date: "1984-07-19".into(),
+        sex: AdministrativeSex::Female.into(),
+        addresses: vec![address(line, city, state, postcode)],
+        phones: vec![phone.into()],
+        ..Demographics::default()
+    };
+    let john = Demographics {
+        names: vec![HumanName { given: vec!["John".into()], family: "Roe".into(), ..HumanName::default() }],
+        birth_date: "1961-02-11".into(),
+        sex: AdministrativeSex::Male.into(),
+        addresses: vec![address("7 Prospect Road", "Chicago", "IL", "60605")],
+        ..Demographics::default()
+    };
+    let record = |member: &str, local_id: &str, truth, demographics, documents| SourceRecord {
+        member: of(member),
+        local_id: local_id.into(),
+        truth,
+        demographics,
+        documents,
+    };
+    vec![
+        record(
+            world::HOME,
+            "B-1984",
+            usize::MAX,
+            jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
+            vec![document("boston-allergies", allergies, date(2025, 11, 3), "N", "Penicillin: anaphylaxis, 2009. Latex: rash.")],
+        ),
+        record(
+            world::BEFORE,
+            "A-0719",
+            usize::MAX,
+            jane("Jane", "12 Chestnut Street", "Austin", "TX", "78701", "(512) 555-0142"),
+            vec![document("austin-medication", medication, date(2025, 6, 21), "N", "Apixaban 5 mg twice daily. Metoprolol 50 mg daily.")],
+        ),
+        record(
+            world::CLINIC,
+            "L-22",
+            usize::MAX,
+            jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
+            vec![
+                document("chicago-ekg", ("11524-6", "EKG study"), date(2025, 2, 9), "N", "Atrial fibrillation."),
+                document("chicago-note", ("11506-3", "Progress note"), date(2025, 2, 10), "R|PSY", "Not for everyone."),
+            ],
+        ),
+        record(
+            world::CLINIC,
+            "L-61",
+            usize::MAX - 1,
+            john,
+            vec![document("john-medication", medication, date(2025, 12, 1), "N", "Insulin glargine 20 units daily.")],
+        ),
+    ]
+}
+
+fn address(line: &str, city: &str, state: &str, postcode: &str) -> Address {
+    Address { line: line.into(), city: city.into(), state: state.into(), postcode: postcode.into() }
+}
+
+/// Feeds every member's records, then its pointers, all members at once.
+pub(super) async fn feed(world: &World, population: Population) -> anyhow::Result<Loaded> {
+    let Population { people, records, entries, generated } = population;
+    let count = |lists: usize| ProgressBar::new(lists as u64).with_style(style());
+    let samples = records[0].iter().step_by(7).take(2_000).map(|record| record.demographics.clone()).collect();
+
+    let began = Instant::now();
+    let bar = count(records.iter().map(Vec::len).sum()).with_message("records");
+    let fed = MEMBERS.iter().zip(records).map(|((id, ..), records)| feed_records(world, id, records, &bar));
+    let fed = try_join_all(fed).await?;
+    bar.finish_and_clear();
+    let records_took = began.elapsed();
+
+    let began = Instant::now();
+    let bar = count(entries.iter().map(Vec::len).sum()).with_message("pointers");
+    let registered = MEMBERS.iter().zip(entries).map(|((id, ..), entries)| feed_documents(world, id, entries, &bar));
+    let documents = try_join_all(registered).await?.into_iter().sum();
+    bar.finish_and_clear();
+    let documents_took = began.elapsed();
+
+    let total = |pick: fn(&Fed) -> u64| fed.iter().map(pick).sum();
+    Ok(Loaded {
+        people,
+        records: total(|fed| fed.records),
+        attached: total(|fed| fed.attached),
+        review: total(|fed| fed.review),
+        documents,
+        generated,
+        records_took,
+        documents_took,
+        samples,
+    })
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:40} {percent:>3}% {pos} of {len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[derive(Default)]
+struct Fed {
+    records: u64,
+    attached: u64,
+    review: u64,
+}
+
+async fn feed_records(
+    world: &World,
+    member: &str,
+    records: Vec<SourceRecord>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Fed> {
+    let client = world.member(member)?;
+    let items = records.into_iter().zip(1..).map(|(record, item)| FeedPatientsRequest {
+        item,
+        record: Some(RegisterPatientRequest {
+            local_id: record.local_id,
+            demographics: Some(record.demographics),
+            request_id: String::new(),
+        }),
+    });
+    let request = client.request(&world::system(), stream::iter(items.collect::<Vec<_>>()))?;
+    let mut answers = client.mpi().feed_patients(request).await?.into_inner();
+    let mut fed = Fed::default();
+    while let Some(answer) = answers.message().await? {
+        let Some(feed_patients_response::Result::Registered(registered)) = answer.result else {
+            anyhow::bail!("a record of the population was refused");
+        };
+        fed.records += 1;
+        fed.attached += u64::from(registered.outcome() == LinkOutcome::Attached);
+        fed.review += u64::from(registered.outcome() == LinkOutcome::Review);
+        bar.inc(1);
+    }
+    Ok(fed)
+}
+
+async fn feed_documents(
+    world: &World,
+    member: &str,
+    entries: Vec<DocumentEntry>,
+    bar: &ProgressBar,
+) -> anyhow::Result<u64> {
+    let client = world.member(member)?;
+    let items = entries.into_iter().zip(1..).map(|(entry, item)| RegisterDocumentsRequest { item, entry: Some(entry) });
+    let request = client.request(&world::system(), stream::iter(items.collect::<Vec<_>>()))?;
+    let mut answers = client.registry().register_documents(request).await?.into_inner();
+    let mut registered = 0;
+    while let Some(answer) = answers.message().await? {
+        let Some(register_documents_response::Result::Registered(_)) = answer.result else {
+            anyhow::bail!("a pointer of the population was refused");
+        };
+        registered += 1;
+        bar.inc(1);
+    }
+    Ok(registered)
+}
