@@ -14,6 +14,7 @@ CREATE TABLE source_record (
     local_id     TEXT   NOT NULL,
     person_id    TEXT   NOT NULL REFERENCES person (person_id),
     demographics BYTEA  NOT NULL,
+    keys         BYTEA  NOT NULL,
     updated_at   BIGINT NOT NULL,
     UNIQUE (member_id, local_id)
 );
@@ -31,7 +32,6 @@ CREATE TABLE block_key (
     record_row BIGINT NOT NULL,
     PRIMARY KEY (key, record_row)
 );
-CREATE INDEX block_key_record ON block_key (record_row);
 
 CREATE TABLE link_event (
     sequence      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

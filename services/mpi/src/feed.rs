@@ -1,9 +1,9 @@
 //! A feed: many records over one stream, stored in batches, answered one by one.
 //!
-//! Items that have arrived while the last batch was written make the next one, so a fast sender gets large batches
-//! and a slow one quick answers. A bad item fails alone. What was acknowledged is durable, whatever happens next.
+//! A batch is what arrives within a few milliseconds: a fast sender gets large batches, whose cost is shared, and a
+//! slow one quick answers. A bad item fails alone. What was acknowledged is durable, whatever happens next.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -19,14 +19,17 @@ use tonic::{Code, Status, Streaming};
 use crate::{domain::Incoming, service::Service};
 
 /// Most items in one transaction.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 512;
+
+/// How long a batch waits for more items.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
 
 pub(crate) type Answer = Result<FeedPatientsResponse, Status>;
 pub(crate) type Answers = BoxStream<'static, Answer>;
 
 /// Takes in a feed as fast as its answers are read.
 pub(crate) fn run(service: Arc<Service>, context: Context, items: Streaming<FeedPatientsRequest>) -> Answers {
-    let batches = items.ready_chunks(BATCH_MAX).then(move |batch| {
+    let batches = tokio_stream::StreamExt::chunks_timeout(items, BATCH_MAX, BATCH_WAIT).then(move |batch| {
         let (service, context) = (service.clone(), context.clone());
         async move {
             let broken = batch.iter().any(Result::is_err);

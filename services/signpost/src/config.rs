@@ -170,7 +170,8 @@ impl Config {
             Some(path) => Toml::file_exact(path),
             None => Toml::file("signpost.toml"),
         };
-        let environment = Env::prefixed("SIGNPOST_").ignore(&["test_data", "test_postgres"]).split("__");
+        // What tests are told is not configuration.
+        let environment = Env::prefixed("SIGNPOST_").filter(|key| !key.starts_with("test_")).split("__");
         Figment::from(Serialized::defaults(Self::default()))
             .merge(toml)
             .merge(environment)

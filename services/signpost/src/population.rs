@@ -71,8 +71,16 @@ pub const DOCUMENT_TYPES: [(&str, &str); 8] = [
     ("34117-2", "History and physical note"),
 ];
 
-const ALLERGENS: [&str; 6] = ["Penicillin", "Peanut", "Latex", "Sulfonamide", "Aspirin", "No known allergies"];
-const DRUGS: [&str; 6] = ["Metformin 500 mg", "Lisinopril 10 mg", "Atorvastatin 20 mg", "Apixaban 5 mg", "Sertraline 50 mg", "Albuterol"];
+const ALLERGENS: [&str; 6] =
+    ["Penicillin", "Peanut", "Latex", "Sulfonamide", "Aspirin", "No known allergies"];
+const DRUGS: [&str; 6] = [
+    "Metformin 500 mg",
+    "Lisinopril 10 mg",
+    "Atorvastatin 20 mg",
+    "Apixaban 5 mg",
+    "Sertraline 50 mg",
+    "Albuterol",
+];
 
 /// A source record at one member, with its documents there.
 #[derive(Debug, Clone)]
@@ -118,7 +126,8 @@ struct Truth {
 pub fn generate(people: usize, members: usize, seed: u64) -> Vec<SourceRecord> {
     let mut rng = StdRng::seed_from_u64(seed);
     let words = |list: &'static str| list.split_whitespace().collect::<Vec<_>>();
-    let lists = Lists { female: words(FEMALE), male: words(MALE), family: words(FAMILY), streets: words(STREETS) };
+    let lists =
+        Lists { female: words(FEMALE), male: words(MALE), family: words(FAMILY), streets: words(STREETS) };
     let mut records = vec![];
     let mut truth = 0;
     while truth < people {
@@ -134,7 +143,8 @@ pub fn generate(people: usize, members: usize, seed: u64) -> Vec<SourceRecord> {
             let mut places: Vec<usize> = (0..members).collect();
             for visit in 0..visits.min(members) {
                 let member = places.swap_remove(rng.random_range(0..places.len()));
-                let address = if visit > 0 && rng.random_bool(0.3) { address(&mut rng, &lists) } else { home.clone() };
+                let address =
+                    if visit > 0 && rng.random_bool(0.3) { address(&mut rng, &lists) } else { home.clone() };
                 let demographics = written_down(&mut rng, &person, address);
                 let local_id = format!("MRN{truth:06}{visit}");
                 let documents = documents(&mut rng, member, &local_id);
@@ -256,7 +266,8 @@ pub fn content(kind: (&str, &str), date: &Date, finding: &str) -> String {
         "author": [{ "display": "Synthetic" }],
         "section": [{ "title": title, "text": { "status": "generated", "div": narrative } }],
     });
-    json!({ "resourceType": "Bundle", "type": "document", "entry": [{ "resource": composition }] }).to_string()
+    json!({ "resourceType": "Bundle", "type": "document", "entry": [{ "resource": composition }] })
+        .to_string()
 }
 
 #[cfg(test)]
@@ -267,7 +278,8 @@ mod tests {
     fn the_same_seed_gives_the_same_population() {
         let print = |seed| {
             let records = generate(50, 4, seed);
-            let line = |r: &SourceRecord| format!("{} {} {}", r.member, r.local_id, r.demographics.birth_date);
+            let line =
+                |r: &SourceRecord| format!("{} {} {}", r.member, r.local_id, r.demographics.birth_date);
             records.iter().map(line).collect::<Vec<_>>()
         };
         assert_eq!(print(1), print(1));

@@ -9,6 +9,8 @@ const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison
 const INSERT_KEYS: &str =
     "INSERT INTO block_key (key, record_row) SELECT unnest($1), $2 ON CONFLICT DO NOTHING";
 
+const DELETE_KEYS: &str = "DELETE FROM block_key WHERE record_row = $2 AND key = ANY($1)";
+
 fn key_list(keys: &[i64]) -> Vec<i64> {
     keys.to_vec()
 }

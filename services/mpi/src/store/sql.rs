@@ -49,6 +49,22 @@ fn pack(prepared: &Prepared) -> Result<Vec<u8>, db::Error> {
     serde_json::to_vec(prepared).map_err(|_| db::Error::Corrupt("comparison record"))
 }
 
+fn pack_keys(keys: &[i64]) -> Vec<u8> {
+    keys.iter().flat_map(|key| key.to_be_bytes()).collect()
+}
+
+/// Returns the blocking keys of a record, which stand with it so that no index from record to key is needed.
+async fn stored_keys(c: &mut Connection, row: i64) -> Result<Vec<i64>, Error> {
+    let (bytes,): (Vec<u8>,) =
+        sqlx::query_as("SELECT keys FROM source_record WHERE record_row = $1").bind(row).fetch_one(c).await?;
+    let (keys, rest) = bytes.as_chunks();
+    if rest.is_empty() {
+        Ok(keys.iter().map(|key| i64::from_be_bytes(*key)).collect())
+    } else {
+        Err(db::Error::Corrupt("list of keys").into())
+    }
+}
+
 /// A record's place: its row, id and person.
 type Place = (i64, String, String);
 
@@ -143,14 +159,15 @@ async fn insert_record(
 ) -> Result<(i64, RecordId), Error> {
     let record = RecordId::generate();
     let (row,): (i64,) = sqlx::query_as(
-        "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING record_row",
+        "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, keys, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING record_row",
     )
     .bind(record.to_string())
     .bind(incoming.reference.member_id.as_str())
     .bind(incoming.reference.local_id())
     .bind(person.to_string())
     .bind(&incoming.demographics)
+    .bind(pack_keys(&incoming.keys))
     .bind(now_us)
     .fetch_one(&mut *c)
     .await?;
@@ -165,9 +182,11 @@ async fn insert_record(
 }
 
 async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us: i64) -> Result<(), Error> {
-    sqlx::query("UPDATE source_record SET demographics = $2, updated_at = $3 WHERE record_row = $1")
+    let old_keys = stored_keys(c, row).await?;
+    sqlx::query("UPDATE source_record SET demographics = $2, keys = $3, updated_at = $4 WHERE record_row = $1")
         .bind(row)
         .bind(&incoming.demographics)
+        .bind(pack_keys(&incoming.keys))
         .bind(now_us)
         .execute(&mut *c)
         .await?;
@@ -176,7 +195,7 @@ async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us
         .bind(pack(&incoming.prepared)?)
         .execute(&mut *c)
         .await?;
-    sqlx::query("DELETE FROM block_key WHERE record_row = $1").bind(row).execute(&mut *c).await?;
+    sqlx::query(DELETE_KEYS).bind(key_list(&old_keys)).bind(row).execute(&mut *c).await?;
     sqlx::query(INSERT_KEYS).bind(key_list(&incoming.keys)).bind(row).execute(c).await?;
     Ok(())
 }
@@ -387,9 +406,8 @@ fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
 
 /// Locks what a steward's decision touches, so that it does not cross a registration.
 async fn lock_record(c: &mut Connection, row: i64) -> Result<(), Error> {
-    let keys: Vec<(i64,)> =
-        sqlx::query_as("SELECT key FROM block_key WHERE record_row = $1").bind(row).fetch_all(&mut *c).await?;
-    Ok(lock_stripes(c, &keys.into_iter().map(|(key,)| key).collect::<Vec<_>>()).await?)
+    let keys = stored_keys(c, row).await?;
+    Ok(lock_stripes(c, &keys).await?)
 }
 
 /// Moves a record by a steward's word and returns the event.

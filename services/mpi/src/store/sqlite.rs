@@ -9,6 +9,9 @@ const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison
 const INSERT_KEYS: &str = "INSERT INTO block_key (key, record_row) SELECT value, $2 FROM json_each($1)
     WHERE true ON CONFLICT DO NOTHING";
 
+const DELETE_KEYS: &str =
+    "DELETE FROM block_key WHERE record_row = $2 AND key IN (SELECT value FROM json_each($1))";
+
 fn key_list(keys: &[i64]) -> String {
     // A list of integers is JSON as it is.
     format!("{keys:?}")

@@ -16,7 +16,7 @@ use signpost_proto::{
     mpi::v1::{FeedPatientsRequest, LinkOutcome, RegisterPatientRequest, feed_patients_response},
     registry::v1::{DocumentEntry, RegisterDocumentsRequest, register_documents_response},
 };
-use signpost_source::index::Index;
+use signpost_source::index::Entry;
 
 use super::{
     Options,
@@ -49,7 +49,12 @@ pub(super) struct Loaded {
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = |count: u64, took: Duration| count as f64 / took.as_secs_f64();
-        writeln!(f, "{} people, their documents written in {:.1} s", self.people, self.generated.as_secs_f64())?;
+        writeln!(
+            f,
+            "{} people, their documents written in {:.1} s",
+            self.people,
+            self.generated.as_secs_f64()
+        )?;
         writeln!(
             f,
             "{} source records fed and linked in {:.1} s ({:.0} a second): {} joined a person known already, {} wait for a steward",
@@ -73,43 +78,87 @@ impl fmt::Display for Loaded {
 pub(super) fn generate(options: &Options) -> anyhow::Result<Population> {
     let began = Instant::now();
     let mut records: Vec<Vec<SourceRecord>> = vec![vec![]; MEMBERS.len()];
-    for record in story().into_iter().chain(population::generate(options.people, MEMBERS.len(), options.seed)) {
+    for record in story().into_iter().chain(population::generate(options.people, MEMBERS.len(), options.seed))
+    {
         records[record.member].push(record);
     }
-    let mut entries = vec![];
-    for ((id, name, _), records) in MEMBERS.iter().zip(&records) {
+    let write = |(id, name): (&str, &str), records: &[SourceRecord]| {
         let folder = world::documents(&options.dir, id);
-        entries.push(write_documents(&folder, name, records).with_context(|| format!("writing {}", folder.display()))?);
-    }
+        write_documents(&folder, name, records).with_context(|| format!("writing {}", folder.display()))
+    };
+    // Thousands of small files: the members write theirs at the same time.
+    let entries = std::thread::scope(|scope| {
+        let members = MEMBERS.iter().zip(&records);
+        let writers: Vec<_> =
+            members.map(|((id, name, _), records)| scope.spawn(move || write((id, name), records))).collect();
+        let written = |writer: std::thread::ScopedJoinHandle<'_, _>| match writer.join() {
+            Ok(entries) => entries,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        writers.into_iter().map(written).collect::<anyhow::Result<_>>()
+    })?;
     Ok(Population { people: options.people + 2, records, entries, generated: began.elapsed() })
 }
 
-fn write_documents(folder: &Path, name: &str, records: &[SourceRecord]) -> anyhow::Result<Vec<DocumentEntry>> {
+fn write_documents(
+    folder: &Path,
+    name: &str,
+    records: &[SourceRecord],
+) -> anyhow::Result<Vec<DocumentEntry>> {
     fs::create_dir_all(folder)?;
     let mut index = csv::Writer::from_path(folder.join("index.csv"))?;
     index.write_record([
-        "local_id", "unique_id", "path", "mime_type", "type_code", "type_display", "class_code", "creation_time",
-        "service_start_time", "labels", "author_institution",
+        "local_id",
+        "unique_id",
+        "path",
+        "mime_type",
+        "type_code",
+        "type_display",
+        "class_code",
+        "creation_time",
+        "service_start_time",
+        "labels",
+        "author_institution",
     ])?;
+    let mut entries = vec![];
     for record in records {
         for document in &record.documents {
             let file = format!("{}-{}.json", record.local_id, document.kind.0);
-            let moment = format!("{}T09:00:00Z", document.service_date);
+            let moment = document.service_date.at(9, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC)?.timestamp();
             index.write_record([
-                &record.local_id, &document.unique_id, &file, "application/fhir+json", document.kind.0,
-                document.kind.1, "", &moment, &moment, document.labels, name,
+                &record.local_id,
+                &document.unique_id,
+                &file,
+                "application/fhir+json",
+                document.kind.0,
+                document.kind.1,
+                "",
+                &moment.to_string(),
+                &moment.to_string(),
+                document.labels,
+                name,
             ])?;
-            fs::write(folder.join(file), &document.content)?;
+            fs::write(folder.join(&file), &document.content)?;
+            let entry = Entry {
+                line: entries.len() as u64 + 2,
+                local_id: record.local_id.clone(),
+                unique_id: document.unique_id.clone(),
+                path: file.into(),
+                mime_type: "application/fhir+json".into(),
+                type_code: document.kind.0.into(),
+                type_display: document.kind.1.into(),
+                class_code: String::new(),
+                creation_time: Some(moment),
+                service_start_time: Some(moment),
+                labels: document.labels.split('|').map(str::to_owned).collect(),
+                author_institution: name.into(),
+            };
+            let bytes = document.content.as_bytes();
+            entries.push(entry.to_document_entry(bytes.len() as u64, sha256(bytes)));
         }
     }
     index.flush()?;
-    drop(index);
-    let index = Index::load(folder)?;
-    let documents = records.iter().flat_map(|record| &record.documents);
-    let entry = |(entry, document): (&signpost_source::index::Entry, &Document)| {
-        entry.to_document_entry(document.content.len() as u64, sha256(document.content.as_bytes()))
-    };
-    Ok(index.entries().zip(documents).map(entry).collect())
+    Ok(entries)
 }
 
 /// The people of the story: Jane, whose history is spread over three members, and John, who is found unconscious.
@@ -152,14 +201,26 @@ fn story() -> Vec<SourceRecord> {
             "B-1984",
             usize::MAX,
             jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
-            vec![document("boston-allergies", allergies, date(2025, 11, 3), "N", "Penicillin: anaphylaxis, 2009. Latex: rash.")],
+            vec![document(
+                "boston-allergies",
+                allergies,
+                date(2025, 11, 3),
+                "N",
+                "Penicillin: anaphylaxis, 2009. Latex: rash.",
+            )],
         ),
         record(
             world::BEFORE,
             "A-0719",
             usize::MAX,
             jane("Jane", "12 Chestnut Street", "Austin", "TX", "78701", "(512) 555-0142"),
-            vec![document("austin-medication", medication, date(2025, 6, 21), "N", "Apixaban 5 mg twice daily. Metoprolol 50 mg daily.")],
+            vec![document(
+                "austin-medication",
+                medication,
+                date(2025, 6, 21),
+                "N",
+                "Apixaban 5 mg twice daily. Metoprolol 50 mg daily.",
+            )],
         ),
         record(
             world::CLINIC,
@@ -167,8 +228,20 @@ fn story() -> Vec<SourceRecord> {
             usize::MAX,
             jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
             vec![
-                document("chicago-ekg", ("11524-6", "EKG study"), date(2025, 2, 9), "N", "Atrial fibrillation."),
-                document("chicago-note", ("11506-3", "Progress note"), date(2025, 2, 10), "R|PSY", "Not for everyone."),
+                document(
+                    "chicago-ekg",
+                    ("11524-6", "EKG study"),
+                    date(2025, 2, 9),
+                    "N",
+                    "Atrial fibrillation.",
+                ),
+                document(
+                    "chicago-note",
+                    ("11506-3", "Progress note"),
+                    date(2025, 2, 10),
+                    "R|PSY",
+                    "Not for everyone.",
+                ),
             ],
         ),
         record(
@@ -176,7 +249,13 @@ fn story() -> Vec<SourceRecord> {
             "L-61",
             usize::MAX - 1,
             john,
-            vec![document("john-medication", medication, date(2025, 12, 1), "N", "Insulin glargine 20 units daily.")],
+            vec![document(
+                "john-medication",
+                medication,
+                date(2025, 12, 1),
+                "N",
+                "Insulin glargine 20 units daily.",
+            )],
         ),
     ]
 }
@@ -189,7 +268,8 @@ fn address(line: &str, city: &str, state: &str, postcode: &str) -> Address {
 pub(super) async fn feed(world: &World, population: Population) -> anyhow::Result<Loaded> {
     let Population { people, records, entries, generated } = population;
     let count = |lists: usize| ProgressBar::new(lists as u64).with_style(style());
-    let samples = records[0].iter().step_by(7).take(2_000).map(|record| record.demographics.clone()).collect();
+    let samples =
+        records[0].iter().step_by(7).take(2_000).map(|record| record.demographics.clone()).collect();
 
     let began = Instant::now();
     let bar = count(records.iter().map(Vec::len).sum()).with_message("records");
@@ -200,7 +280,8 @@ pub(super) async fn feed(world: &World, population: Population) -> anyhow::Resul
 
     let began = Instant::now();
     let bar = count(entries.iter().map(Vec::len).sum()).with_message("pointers");
-    let registered = MEMBERS.iter().zip(entries).map(|((id, ..), entries)| feed_documents(world, id, entries, &bar));
+    let registered =
+        MEMBERS.iter().zip(entries).map(|((id, ..), entries)| feed_documents(world, id, entries, &bar));
     let documents = try_join_all(registered).await?.into_iter().sum();
     bar.finish_and_clear();
     let documents_took = began.elapsed();
@@ -268,7 +349,10 @@ async fn feed_documents(
     bar: &ProgressBar,
 ) -> anyhow::Result<u64> {
     let client = world.member(member)?;
-    let items = entries.into_iter().zip(1..).map(|(entry, item)| RegisterDocumentsRequest { item, entry: Some(entry) });
+    let items = entries
+        .into_iter()
+        .zip(1..)
+        .map(|(entry, item)| RegisterDocumentsRequest { item, entry: Some(entry) });
     let request = client.request(&world::system(), stream::iter(items.collect::<Vec<_>>()))?;
     let mut answers = client.registry().register_documents(request).await?.into_inner();
     let mut registered = 0;

@@ -52,7 +52,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         (None, false) => "127.0.0.1:0",
     };
     println!("Signpost: an exchange with four members in four states, in one process, on embedded SQLite.");
-    println!("Every call crosses mutual TLS on loopback; everything it leaves is in {}.\n", options.dir.display());
+    println!(
+        "Every call crosses mutual TLS on loopback; everything it leaves is in {}.\n",
+        options.dir.display()
+    );
     let population = load::generate(&options)?;
     let world = World::start(&options.dir, listen).await?;
     let loaded = load::feed(&world, population).await?;
@@ -87,13 +90,22 @@ fn try_by_hand(options: &Options, world: &World, told: &story::Told) {
     println!("\nTo try by hand:");
     let mut endpoint = world.endpoint.clone();
     if !options.keep {
-        println!("  signpost demo --keep                 # leaves the exchange running; then, in another terminal:");
+        println!(
+            "  signpost demo --keep                 # leaves the exchange running; then, in another terminal:"
+        );
         endpoint = "https://127.0.0.1:7443".to_owned();
     }
     let who = format!("--as {} --user dr.lee --pki {pki} --endpoint {endpoint}", world::ED);
-    println!("  signpost locate {who} \\\n      --given Jayne --family Doe --birth-date 1984-07-19 --address '12 Chestnut St' --postcode 78701");
-    println!("  signpost emergency {who} \\\n      --text 'found unconscious at the roadside' {}", told.unconscious_person_id);
-    println!("  signpost locate {who} \\\n      --given John --family Roe --birth-date 1961-02-11 --emergency SESSION");
+    println!(
+        "  signpost locate {who} \\\n      --given Jayne --family Doe --birth-date 1984-07-19 --address '12 Chestnut St' --postcode 78701"
+    );
+    println!(
+        "  signpost emergency {who} \\\n      --text 'found unconscious at the roadside' {}",
+        told.unconscious_person_id
+    );
+    println!(
+        "  signpost locate {who} \\\n      --given John --family Roe --birth-date 1961-02-11 --emergency SESSION"
+    );
     println!("  signpost fetch {who} \\\n      --emergency SESSION --out document.json DOCUMENT");
     println!("where `signpost` is `cargo run --release --bin signpost --`.");
 }

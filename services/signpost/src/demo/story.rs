@@ -38,11 +38,17 @@ struct Answer {
 
 /// Tells the story.
 pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
-    chapter(1, "Jane Doe decides at home, in Boston: treatment may see her records, except what is psychiatric");
+    chapter(
+        1,
+        "Jane Doe decides at home, in Boston: treatment may see her records, except what is psychiatric",
+    );
     let directive_id = jane_decides(world).await?;
     println!("directive {directive_id}");
 
-    chapter(2, "A thousand miles away she lies in a Denver emergency department; a misspelt name, an old address");
+    chapter(
+        2,
+        "A thousand miles away she lies in a Denver emergency department; a misspelt name, an old address",
+    );
     let began = Instant::now();
     let found = locate(world, jane(), PurposeOfUse::Treat, "").await?;
     let took = began.elapsed();
@@ -67,10 +73,15 @@ pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
     let pointer = found_again.pointers.first().context("emergency access shows nothing")?;
     fetch_and_read(world, pointer, PurposeOfUse::Etreat, &session).await?;
 
-    chapter(5, "Jane revokes; the next fetch is refused, in the words used for a document that does not exist");
+    chapter(
+        5,
+        "Jane revokes; the next fetch is refused, in the words used for a document that does not exist",
+    );
     jane_revokes(world, &directive_id).await?;
     match fetch(world, &found.pointers[0].document_id, PurposeOfUse::Treat, "").await {
-        Err(refusal) => println!("{:?} ({}): {}", refusal.code(), status::reason(&refusal), refusal.message()),
+        Err(refusal) => {
+            println!("{:?} ({}): {}", refusal.code(), status::reason(&refusal), refusal.message())
+        }
         Ok(_) => bail!("a document was released after its permission had been revoked"),
     }
 
@@ -92,7 +103,12 @@ pub(super) async fn measure(world: &World, samples: &[Demographics]) -> anyhow::
     took.sort();
     let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
     chapter(7, "How long a locate takes, from the first byte to the statement of completeness");
-    println!("{} people: p50 {}, p99 {}; each is in the audit log, on disk", took.len(), shown(at(50)), shown(at(99)));
+    println!(
+        "{} people: p50 {}, p99 {}; each is in the audit log, on disk",
+        took.len(),
+        shown(at(50)),
+        shown(at(99))
+    );
     Ok(())
 }
 
@@ -150,8 +166,10 @@ async fn jane_decides(world: &World) -> anyhow::Result<String> {
 async fn jane_revokes(world: &World, directive_id: &str) -> anyhow::Result<()> {
     let (user, _) = jane_at_home();
     let client = world.member(HOME)?;
-    let request =
-        RevokeDirectiveRequest { directive_id: directive_id.to_owned(), request_id: crate::cli::request_id() };
+    let request = RevokeDirectiveRequest {
+        directive_id: directive_id.to_owned(),
+        request_id: crate::cli::request_id(),
+    };
     client.consent().revoke_directive(client.request(&user, request)?).await?;
     Ok(())
 }
@@ -250,9 +268,15 @@ async fn fetch_and_read(
     let bundle: serde_json::Value = serde_json::from_slice(&bytes)?;
     let composition = &bundle["entry"][0]["resource"];
     let finding = composition["section"][0]["text"]["div"].as_str().unwrap_or_default();
-    let finding = finding.trim_start_matches("<div xmlns=\"http://www.w3.org/1999/xhtml\">").trim_end_matches("</div>");
+    let finding =
+        finding.trim_start_matches("<div xmlns=\"http://www.w3.org/1999/xhtml\">").trim_end_matches("</div>");
     let title = composition["title"].as_str().unwrap_or_default();
     println!("{title} from {}: {finding}", pointer.custodian);
-    println!("    {} bytes in {}, SHA-256 {} verified", bytes.len(), shown(took), hex::encode(&pointer.sha256[..6]));
+    println!(
+        "    {} bytes in {}, SHA-256 {} verified",
+        bytes.len(),
+        shown(took),
+        hex::encode(&pointer.sha256[..6])
+    );
     Ok(())
 }

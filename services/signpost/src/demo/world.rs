@@ -91,7 +91,10 @@ impl World {
             let client = Client::new(&party)?;
             let request = SetEndpointRequest {
                 member_id: id.into(),
-                endpoint: Some(Endpoint { uri: format!("https://{}", source.address), tls_server_name: id.into() }),
+                endpoint: Some(Endpoint {
+                    uri: format!("https://{}", source.address),
+                    tls_server_name: id.into(),
+                }),
                 request_id: String::new(),
             };
             client.directory().set_endpoint(client.request(&system(), request)?).await?;
