@@ -3,16 +3,26 @@
 use signpost_common::db::postgres::{BEGIN, Db, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the array `$1`.
-const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
+const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (
     SELECT DISTINCT record_row FROM block_key WHERE key = ANY($1) LIMIT $2)";
 
-const INSERT_KEYS: &str =
-    "INSERT INTO block_key (key, record_row) SELECT unnest($1), $2 ON CONFLICT DO NOTHING";
+/// Rows of the records that have one of the keys in the array `$1`, with the key.
+const ROWS_OF_KEYS: &str = "SELECT key, record_row FROM block_key WHERE key = ANY($1) LIMIT $2";
+
+const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row = ANY($1)";
 
 const DELETE_KEYS: &str = "DELETE FROM block_key WHERE record_row = $2 AND key = ANY($1)";
 
 fn key_list(keys: &[i64]) -> Vec<i64> {
     keys.to_vec()
+}
+
+/// Adds keys to rows, pair by pair.
+async fn insert_keys(c: &mut sqlx::PgConnection, keys: &[i64], rows: &[i64]) -> Result<(), sqlx::Error> {
+    let insert = "INSERT INTO block_key (key, record_row) SELECT * FROM unnest($1::bigint[], $2::bigint[])
+        ON CONFLICT DO NOTHING";
+    sqlx::query(insert).bind(keys).bind(rows).execute(c).await?;
+    Ok(())
 }
 
 /// Stripes that writers of alike records lock, so that the later one sees what the earlier one committed.
@@ -33,3 +43,4 @@ async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sq
 }
 
 include!("sql.rs");
+include!("register.rs");

@@ -6,13 +6,11 @@ use signpost_common::{
     id::{PersonId, RecordId, RecordRef, TaskId},
 };
 use signpost_linkage::{Prepared, decide::Candidate};
-use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+use signpost_proto::mpi::v1::{LinkEventKind, ReviewState};
 use sqlx::Database;
 
-use super::{
-    By, Decide, Decider, Error, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord,
-};
-use crate::domain::{CANDIDATES_MAX, Incoming, Review, Snapshot, Stored, Target};
+use super::{By, Decide, Decider, Error, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord};
+use crate::domain::{CANDIDATES_MAX, Incoming, Review};
 
 type Connection = <Db as Database>::Connection;
 
@@ -65,10 +63,8 @@ async fn stored_keys(c: &mut Connection, row: i64) -> Result<Vec<i64>, Error> {
     }
 }
 
-/// A record's place: its row, id and person.
-type Place = (i64, String, String);
-
-async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<Place, Error> {
+/// Returns a record's row, id and person.
+async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<(i64, String, String), Error> {
     sqlx::query_as("SELECT record_row, record_id, person_id FROM source_record WHERE record_id = $1")
         .bind(record.to_string())
         .fetch_optional(c)
@@ -79,17 +75,14 @@ async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<Place, Err
 async fn find_candidates(
     c: &mut Connection,
     keys: &[i64],
-    own_row: Option<i64>,
 ) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
-    // One for the record itself and one to see that there are more.
-    let limit = CANDIDATES_MAX as i64 + 2;
-    let rows: Vec<(i64, String, Vec<u8>)> =
+    // One more, to see that there are more.
+    let limit = CANDIDATES_MAX as i64 + 1;
+    let rows: Vec<(String, Vec<u8>)> =
         sqlx::query_as(CANDIDATES).bind(key_list(keys)).bind(limit).fetch_all(c).await?;
     let mut candidates = Vec::with_capacity(rows.len());
-    for (row, person, prepared) in rows {
-        if Some(row) != own_row {
-            candidates.push(Candidate { person: parse(&person, "person")?, record: unpack(&prepared)? });
-        }
+    for (person, prepared) in rows {
+        candidates.push(Candidate { person: parse(&person, "person")?, record: unpack(&prepared)? });
     }
     let overfull = candidates.len() > CANDIDATES_MAX;
     candidates.truncate(CANDIDATES_MAX);
@@ -97,48 +90,12 @@ async fn find_candidates(
 }
 
 async fn is_alone(c: &mut Connection, person: &str) -> Result<bool, Error> {
-    let rows: Vec<(i64,)> = sqlx::query_as("SELECT record_row FROM source_record WHERE person_id = $1 LIMIT 2")
-        .bind(person)
-        .fetch_all(c)
-        .await?;
-    Ok(rows.len() == 1)
-}
-
-async fn kept_apart(c: &mut Connection, record: &str) -> Result<Vec<PersonId>, Error> {
-    let rows: Vec<(String,)> =
-        sqlx::query_as("SELECT candidate_id FROM review_task WHERE record_id = $1 AND state = $2")
-            .bind(record)
-            .bind(i64::from(ReviewState::KeptApart as i32))
+    let rows: Vec<(i64,)> =
+        sqlx::query_as("SELECT record_row FROM source_record WHERE person_id = $1 LIMIT 2")
+            .bind(person)
             .fetch_all(c)
             .await?;
-    Ok(rows.iter().map(|(id,)| parse(id, "person")).collect::<Result<_, _>>()?)
-}
-
-/// Reads all that a decision on a record needs, and its place when it is stored.
-async fn snapshot(c: &mut Connection, incoming: &Incoming) -> Result<(Option<Place>, Snapshot), Error> {
-    let row: Option<(i64, String, String, Vec<u8>)> = sqlx::query_as(
-        "SELECT record_row, record_id, person_id, demographics FROM source_record
-         WHERE member_id = $1 AND local_id = $2",
-    )
-    .bind(incoming.reference.member_id.as_str())
-    .bind(incoming.reference.local_id())
-    .fetch_optional(&mut *c)
-    .await?;
-    let mut snapshot = Snapshot::default();
-    let mut place = None;
-    if let Some((row, record, person, demographics)) = row {
-        let unchanged = demographics == incoming.demographics;
-        let alone = is_alone(c, &person).await?;
-        snapshot.stored = Some(Stored { person: parse(&person, "person")?, unchanged, alone });
-        snapshot.kept_apart = kept_apart(c, &record).await?;
-        place = Some((row, record, person));
-        if unchanged {
-            return Ok((place, snapshot));
-        }
-    }
-    let own_row = place.as_ref().map(|(row, ..)| *row);
-    (snapshot.candidates, snapshot.overfull) = find_candidates(c, &incoming.keys, own_row).await?;
-    Ok((place, snapshot))
+    Ok(rows.len() == 1)
 }
 
 async fn insert_person(c: &mut Connection, now_us: i64) -> Result<PersonId, Error> {
@@ -151,58 +108,29 @@ async fn insert_person(c: &mut Connection, now_us: i64) -> Result<PersonId, Erro
     Ok(person)
 }
 
-async fn insert_record(
-    c: &mut Connection,
-    incoming: &Incoming,
-    person: PersonId,
-    now_us: i64,
-) -> Result<(i64, RecordId), Error> {
-    let record = RecordId::generate();
-    let (row,): (i64,) = sqlx::query_as(
-        "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, keys, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING record_row",
+async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us: i64) -> Result<(), Error> {
+    let old_keys = stored_keys(c, row).await?;
+    sqlx::query(
+        "UPDATE source_record SET demographics = $2, keys = $3, updated_at = $4 WHERE record_row = $1",
     )
-    .bind(record.to_string())
-    .bind(incoming.reference.member_id.as_str())
-    .bind(incoming.reference.local_id())
-    .bind(person.to_string())
+    .bind(row)
     .bind(&incoming.demographics)
     .bind(pack_keys(&incoming.keys))
     .bind(now_us)
-    .fetch_one(&mut *c)
+    .execute(&mut *c)
     .await?;
-    sqlx::query("INSERT INTO comparison (record_row, person_id, prepared) VALUES ($1, $2, $3)")
-        .bind(row)
-        .bind(person.to_string())
-        .bind(pack(&incoming.prepared)?)
-        .execute(&mut *c)
-        .await?;
-    sqlx::query(INSERT_KEYS).bind(key_list(&incoming.keys)).bind(row).execute(c).await?;
-    Ok((row, record))
-}
-
-async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us: i64) -> Result<(), Error> {
-    let old_keys = stored_keys(c, row).await?;
-    sqlx::query("UPDATE source_record SET demographics = $2, keys = $3, updated_at = $4 WHERE record_row = $1")
-        .bind(row)
-        .bind(&incoming.demographics)
-        .bind(pack_keys(&incoming.keys))
-        .bind(now_us)
-        .execute(&mut *c)
-        .await?;
     sqlx::query("UPDATE comparison SET prepared = $2 WHERE record_row = $1")
         .bind(row)
         .bind(pack(&incoming.prepared)?)
         .execute(&mut *c)
         .await?;
     sqlx::query(DELETE_KEYS).bind(key_list(&old_keys)).bind(row).execute(&mut *c).await?;
-    sqlx::query(INSERT_KEYS).bind(key_list(&incoming.keys)).bind(row).execute(c).await?;
-    Ok(())
+    let rows = vec![row; incoming.keys.len()];
+    Ok(insert_keys(c, &incoming.keys, &rows).await?)
 }
 
 /// Moves a record to a person. A person left without records points at the one its last record went to.
-async fn move_record(c: &mut Connection, place: &Place, to: PersonId) -> Result<(), Error> {
-    let (row, _, from) = place;
+async fn move_record(c: &mut Connection, row: i64, from: &str, to: PersonId) -> Result<(), Error> {
     let to = to.to_string();
     for update in [
         "UPDATE source_record SET person_id = $2 WHERE record_row = $1",
@@ -319,53 +247,6 @@ async fn settle(
     Ok(())
 }
 
-/// Stores one record as decided.
-async fn register_one(
-    c: &mut Connection,
-    incoming: &Incoming,
-    decide: &Decide<'_>,
-    by: &Decider<'_>,
-) -> Result<Registered, Error> {
-    let (place, snapshot) = snapshot(c, incoming).await?;
-    let unchanged = snapshot.stored.as_ref().is_some_and(|stored| stored.unchanged);
-    let stored_person = snapshot.stored.as_ref().map(|stored| stored.person);
-    let change = decide(incoming, snapshot);
-    let registered = match (place, stored_person) {
-        (Some(place), Some(person)) => {
-            if !unchanged {
-                update_record(c, place.0, incoming, by.now_us).await?;
-            }
-            let record = parse(&place.1, "record")?;
-            match change.target {
-                Target::Person(to) if to != person => {
-                    move_record(c, &place, to).await?;
-                    let (from, kind) = (Some(place.2.as_str()), LinkEventKind::Link);
-                    let event = NewEvent { record: &place.1, from, to, kind, bits: change.bits };
-                    insert_event(c, event, by).await?;
-                    Registered { record, person: to, outcome: LinkOutcome::Attached }
-                }
-                _ => Registered { record, person, outcome: LinkOutcome::Unchanged },
-            }
-        }
-        _ => {
-            let (person, kind, outcome) = match change.target {
-                Target::Person(person) => (person, LinkEventKind::Link, LinkOutcome::Attached),
-                Target::NewPerson | Target::Stay => {
-                    (insert_person(c, by.now_us).await?, LinkEventKind::Create, LinkOutcome::NewPerson)
-                }
-            };
-            let (_, record) = insert_record(c, incoming, person, by.now_us).await?;
-            let id = record.to_string();
-            let event = NewEvent { record: &id, from: None, to: person, kind, bits: change.bits };
-            insert_event(c, event, by).await?;
-            Registered { record, person, outcome }
-        }
-    };
-    let Some(review) = change.review else { return Ok(registered) };
-    open_review(c, &registered.record.to_string(), &review, by.now_us).await?;
-    Ok(Registered { outcome: LinkOutcome::Review, ..registered })
-}
-
 async fn resolve_person(c: &mut Connection, by: &By) -> Result<Option<(String, i64)>, Error> {
     let person = match by {
         By::Person(id) => Some((id.to_string(),)),
@@ -418,9 +299,9 @@ async fn relink(
     kind: LinkEventKind,
     by: &Decider<'_>,
 ) -> Result<LinkEvent, Error> {
-    let place = record_by_id(c, record).await?;
-    move_record(c, &place, to).await?;
-    let event = NewEvent { record: &place.1, from: Some(&place.2), to, kind, bits: 0.0 };
+    let (row, id, from) = record_by_id(c, record).await?;
+    move_record(c, row, &from, to).await?;
+    let event = NewEvent { record: &id, from: Some(&from), to, kind, bits: 0.0 };
     let sequence = insert_event(c, event, by).await?;
     find_event(c, sequence).await
 }
@@ -445,28 +326,34 @@ impl Store for SqlStore {
         let keys: Vec<i64> = keys.collect();
         lock_stripes(&mut tx, &keys).await?;
         let mut registered = Vec::with_capacity(batch.len());
-        for incoming in batch {
-            registered.push(register_one(&mut tx, incoming, decide, by).await?);
+        for part in without_repeats(batch) {
+            registered.extend(register_part(&mut tx, part, decide, by).await?);
         }
         tx.commit().await?;
         Ok(registered)
     }
 
     async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
-        find_candidates(&mut *self.pools.read.acquire().await?, keys, None).await
+        find_candidates(&mut *self.pools.read.acquire().await?, keys).await
     }
 
     async fn person(&self, by: &By) -> Result<Option<Person>, Error> {
         let mut c = self.pools.read.acquire().await?;
         let Some((id, created_us)) = resolve_person(&mut c, by).await? else { return Ok(None) };
-        let (record_count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM source_record WHERE person_id = $1")
-            .bind(&id)
-            .fetch_one(&mut *c)
-            .await?;
+        let (record_count,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM source_record WHERE person_id = $1")
+                .bind(&id)
+                .fetch_one(&mut *c)
+                .await?;
         Ok(Some(Person { id: parse(&id, "person")?, created_us, record_count }))
     }
 
-    async fn person_records(&self, person: PersonId, after: i64, limit: i64) -> Result<Vec<StoredRecord>, Error> {
+    async fn person_records(
+        &self,
+        person: PersonId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredRecord>, Error> {
         let rows: Vec<(i64, String, String, String, Vec<u8>, i64)> = sqlx::query_as(
             "SELECT record_row, record_id, member_id, local_id, demographics, updated_at FROM source_record
              WHERE person_id = $1 AND record_row > $2 ORDER BY record_row LIMIT $3",
@@ -476,10 +363,11 @@ impl Store for SqlStore {
         .bind(limit)
         .fetch_all(&self.pools.read)
         .await?;
-        let record = |(row, id, member_id, local_id, demographics, updated_us): (_, String, String, String, _, _)| {
-            let (id, reference) = (parse(&id, "record")?, reference(&member_id, &local_id)?);
-            Ok(StoredRecord { row, id, reference, demographics, updated_us })
-        };
+        let record =
+            |(row, id, member_id, local_id, demographics, updated_us): (_, String, String, String, _, _)| {
+                let (id, reference) = (parse(&id, "record")?, reference(&member_id, &local_id)?);
+                Ok(StoredRecord { row, id, reference, demographics, updated_us })
+            };
         rows.into_iter().map(record).collect()
     }
 
@@ -504,7 +392,12 @@ impl Store for SqlStore {
         Ok(event)
     }
 
-    async fn unlink(&self, record: RecordId, by: &Decider<'_>, attempt: Option<&Attempt>) -> Result<LinkEvent, Error> {
+    async fn unlink(
+        &self,
+        record: RecordId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
         if let Some(event) = replayed_event(&mut tx, attempt).await? {
             return Ok(event);
@@ -547,7 +440,8 @@ impl Store for SqlStore {
         let select = "SELECT task_id, record_id, candidate_id, probability, reason, state, opened_at
              FROM review_task WHERE task_id = $1";
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
-        let row: Option<TaskRow> = sqlx::query_as(select).bind(id.to_string()).fetch_optional(&mut *tx).await?;
+        let row: Option<TaskRow> =
+            sqlx::query_as(select).bind(id.to_string()).fetch_optional(&mut *tx).await?;
         let open = task(row.ok_or(Error::TaskUnknown)?)?;
         let state = if linked { ReviewState::Linked } else { ReviewState::KeptApart };
         if open.state == state {

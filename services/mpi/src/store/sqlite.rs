@@ -3,11 +3,15 @@
 use signpost_common::db::sqlite::{BEGIN, Db, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the JSON array `$1`.
-const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
+const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (
     SELECT DISTINCT record_row FROM block_key WHERE key IN (SELECT value FROM json_each($1)) LIMIT $2)";
 
-const INSERT_KEYS: &str = "INSERT INTO block_key (key, record_row) SELECT value, $2 FROM json_each($1)
-    WHERE true ON CONFLICT DO NOTHING";
+/// Rows of the records that have one of the keys in the JSON array `$1`, with the key.
+const ROWS_OF_KEYS: &str =
+    "SELECT key, record_row FROM block_key WHERE key IN (SELECT value FROM json_each($1)) LIMIT $2";
+
+const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM comparison
+    WHERE record_row IN (SELECT value FROM json_each($1))";
 
 const DELETE_KEYS: &str =
     "DELETE FROM block_key WHERE record_row = $2 AND key IN (SELECT value FROM json_each($1))";
@@ -17,9 +21,20 @@ fn key_list(keys: &[i64]) -> String {
     format!("{keys:?}")
 }
 
+/// Adds keys to rows, pair by pair.
+async fn insert_keys(c: &mut sqlx::SqliteConnection, keys: &[i64], rows: &[i64]) -> Result<(), sqlx::Error> {
+    let pairs: Vec<[i64; 2]> = keys.iter().zip(rows).map(|(key, row)| [*key, *row]).collect();
+    let insert = "INSERT INTO block_key (key, record_row) SELECT value ->> 0, value ->> 1 FROM json_each($1)
+        WHERE true ON CONFLICT DO NOTHING";
+    // A list of lists of integers is JSON as it is.
+    sqlx::query(insert).bind(format!("{pairs:?}")).execute(c).await?;
+    Ok(())
+}
+
 /// The one writer of SQLite needs no lock.
 async fn lock_stripes(_: &mut sqlx::SqliteConnection, _: &[i64]) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
 include!("sql.rs");
+include!("register.rs");

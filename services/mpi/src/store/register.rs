@@ -1,0 +1,344 @@
+// Registration, in few statements however many records; included by `sqlite` and by `postgres` after `sql.rs`.
+
+use std::collections::{HashMap, HashSet};
+
+use signpost_proto::mpi::v1::LinkOutcome;
+use sqlx::QueryBuilder;
+
+use crate::domain::{Change, Snapshot, Stored, Target};
+
+/// Splits a batch so that no record comes twice in one part: the second is an update of the first.
+fn without_repeats(batch: &[Incoming]) -> Vec<&[Incoming]> {
+    let mut parts = vec![];
+    let (mut seen, mut start) = (HashSet::new(), 0);
+    for (i, incoming) in batch.iter().enumerate() {
+        if !seen.insert(&incoming.reference) {
+            parts.push(&batch[start..i]);
+            seen = HashSet::from([&incoming.reference]);
+            start = i;
+        }
+    }
+    parts.push(&batch[start..]);
+    parts
+}
+
+/// A stored record of the batch.
+struct Place {
+    row: i64,
+    id: String,
+    person: PersonId,
+    unchanged: bool,
+}
+
+/// A record to compare with, stored or decided earlier in the batch.
+struct Slot {
+    person: PersonId,
+    prepared: Prepared,
+}
+
+/// What the index knows that matters to a batch; decisions of the batch are added as they are made.
+#[derive(Default)]
+struct Known {
+    places: HashMap<RecordRef, Place>,
+    slots: Vec<Slot>,
+    slot_of_row: HashMap<i64, usize>,
+    slots_of_key: HashMap<i64, Vec<usize>>,
+    truncated: bool,
+    kept_apart: HashMap<String, Vec<PersonId>>,
+    records_of_person: HashMap<PersonId, i64>,
+}
+
+impl Known {
+    /// Reads it in five statements.
+    async fn load(c: &mut Connection, batch: &[Incoming]) -> Result<Self, Error> {
+        let mut known = Self::default();
+        known.load_places(c, batch).await?;
+        known.load_slots(c, batch).await?;
+        known.load_decisions(c).await?;
+        Ok(known)
+    }
+
+    async fn load_places(&mut self, c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT record_row, record_id, member_id, local_id, person_id, demographics FROM source_record
+             WHERE (member_id, local_id) IN (",
+        );
+        query.push_values(batch, |mut values, incoming| {
+            values.push_bind(incoming.reference.member_id.as_str().to_owned());
+            values.push_bind(incoming.reference.local_id().to_owned());
+        });
+        query.push(")");
+        let rows: Vec<(i64, String, String, String, String, Vec<u8>)> =
+            query.build_query_as().persistent(false).fetch_all(c).await?;
+        let sent: HashMap<&RecordRef, &Incoming> = batch.iter().map(|i| (&i.reference, i)).collect();
+        for (row, id, member_id, local_id, person, demographics) in rows {
+            let reference = reference(&member_id, &local_id)?;
+            let unchanged =
+                sent.get(&reference).is_some_and(|incoming| incoming.demographics == demographics);
+            let person = parse(&person, "person")?;
+            self.places.insert(reference, Place { row, id, person, unchanged });
+        }
+        Ok(())
+    }
+
+    async fn load_slots(&mut self, c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
+        let keys: HashSet<i64> = batch.iter().flat_map(|incoming| incoming.keys.iter().copied()).collect();
+        let keys: Vec<i64> = keys.into_iter().collect();
+        let limit = batch.len().saturating_mul(CANDIDATES_MAX + 2);
+        let rows: Vec<(i64, i64)> =
+            sqlx::query_as(ROWS_OF_KEYS).bind(key_list(&keys)).bind(limit as i64).fetch_all(&mut *c).await?;
+        self.truncated = rows.len() >= limit;
+        let distinct: HashSet<i64> = rows.iter().map(|(_, row)| *row).collect();
+        let distinct: Vec<i64> = distinct.into_iter().collect();
+        let comparisons: Vec<(i64, String, Vec<u8>)> =
+            sqlx::query_as(COMPARISONS).bind(key_list(&distinct)).fetch_all(c).await?;
+        for (row, person, prepared) in comparisons {
+            self.slot_of_row.insert(row, self.slots.len());
+            self.slots.push(Slot { person: parse(&person, "person")?, prepared: unpack(&prepared)? });
+        }
+        for (key, row) in rows {
+            if let Some(slot) = self.slot_of_row.get(&row) {
+                self.slots_of_key.entry(key).or_default().push(*slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what a change of a stored record must respect: stewards' decisions, and how many records a person has.
+    async fn load_decisions(&mut self, c: &mut Connection) -> Result<(), Error> {
+        let changed: Vec<&Place> = self.places.values().filter(|place| !place.unchanged).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut query =
+            QueryBuilder::<Db>::new("SELECT record_id, candidate_id FROM review_task WHERE state = ");
+        query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(" AND record_id IN (");
+        let mut ids = query.separated(", ");
+        changed.iter().for_each(|place| {
+            ids.push_bind(place.id.clone());
+        });
+        query.push(")");
+        let rows: Vec<(String, String)> = query.build_query_as().persistent(false).fetch_all(&mut *c).await?;
+        for (record, person) in rows {
+            self.kept_apart.entry(record).or_default().push(parse(&person, "person")?);
+        }
+        let mut query =
+            QueryBuilder::<Db>::new("SELECT person_id, COUNT(*) FROM source_record WHERE person_id IN (");
+        let mut ids = query.separated(", ");
+        changed.iter().for_each(|place| {
+            ids.push_bind(place.person.to_string());
+        });
+        query.push(") GROUP BY person_id");
+        let rows: Vec<(String, i64)> = query.build_query_as().persistent(false).fetch_all(c).await?;
+        for (person, count) in rows {
+            self.records_of_person.insert(parse(&person, "person")?, count);
+        }
+        Ok(())
+    }
+
+    /// Returns what a decision on one record of the batch needs.
+    fn snapshot(&self, incoming: &Incoming) -> Snapshot {
+        let place = self.places.get(&incoming.reference);
+        let own = place.and_then(|place| self.slot_of_row.get(&place.row));
+        let stored = place.map(|place| Stored {
+            person: place.person,
+            unchanged: place.unchanged,
+            alone: self.records_of_person.get(&place.person).is_none_or(|count| *count <= 1),
+        });
+        if stored.as_ref().is_some_and(|stored| stored.unchanged) {
+            return Snapshot { stored, ..Snapshot::default() };
+        }
+        let slots: HashSet<usize> =
+            incoming.keys.iter().filter_map(|key| self.slots_of_key.get(key)).flatten().copied().collect();
+        let others = slots.iter().filter(|slot| Some(*slot) != own);
+        let candidate = |slot: &usize| {
+            let Slot { person, prepared } = &self.slots[*slot];
+            Candidate { person: *person, record: prepared.clone() }
+        };
+        let overfull = self.truncated || slots.len() > CANDIDATES_MAX;
+        let kept_apart = place.and_then(|place| self.kept_apart.get(&place.id)).cloned().unwrap_or_default();
+        Snapshot {
+            stored,
+            candidates: others.take(CANDIDATES_MAX).map(candidate).collect(),
+            overfull,
+            kept_apart,
+        }
+    }
+
+    /// Adds a decision, so that later records of the batch see it.
+    fn learn(&mut self, incoming: &Incoming, person: PersonId) {
+        *self.records_of_person.entry(person).or_insert(0) += 1;
+        if let Some(place) = self.places.get_mut(&incoming.reference) {
+            if let Some(count) = self.records_of_person.get_mut(&place.person) {
+                *count -= 1;
+            }
+            place.person = person;
+        }
+        let slot = Slot { person, prepared: incoming.prepared.clone() };
+        let own =
+            self.places.get(&incoming.reference).and_then(|place| self.slot_of_row.get(&place.row)).copied();
+        let at = match own {
+            Some(at) => {
+                self.slots[at] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
+        for key in &incoming.keys {
+            self.slots_of_key.entry(*key).or_default().push(at);
+        }
+    }
+}
+
+/// A new record that waits to be written with others.
+struct NewRecord<'a> {
+    incoming: &'a Incoming,
+    id: RecordId,
+    person: PersonId,
+    founds: bool,
+    bits: f64,
+}
+
+/// Stores records of which none comes twice, each as decided.
+async fn register_part(
+    c: &mut Connection,
+    batch: &[Incoming],
+    decide: &Decide<'_>,
+    by: &Decider<'_>,
+) -> Result<Vec<Registered>, Error> {
+    if batch.is_empty() {
+        return Ok(vec![]);
+    }
+    let mut known = Known::load(c, batch).await?;
+    let mut new: Vec<NewRecord<'_>> = vec![];
+    let mut registered = Vec::with_capacity(batch.len());
+    for incoming in batch {
+        let change = decide(incoming, known.snapshot(incoming));
+        let review = change.review.clone();
+        let mut done = if known.places.contains_key(&incoming.reference) {
+            // It may move to a person of a new record, which must be there first.
+            if !matches!(change.target, Target::Stay) {
+                insert_new(c, &std::mem::take(&mut new), by).await?;
+            }
+            update_stored(c, &mut known, incoming, &change, by).await?
+        } else {
+            let (person, founds) = match change.target {
+                Target::Person(person) => (person, false),
+                Target::NewPerson | Target::Stay => (PersonId::generate(), true),
+            };
+            let id = RecordId::generate();
+            new.push(NewRecord { incoming, id, person, founds, bits: change.bits });
+            known.learn(incoming, person);
+            let outcome = if founds { LinkOutcome::NewPerson } else { LinkOutcome::Attached };
+            Registered { record: id, person, outcome }
+        };
+        if let Some(review) = review {
+            open_review(c, &done.record.to_string(), &review, by.now_us).await?;
+            done.outcome = LinkOutcome::Review;
+        }
+        registered.push(done);
+    }
+    insert_new(c, &new, by).await?;
+    Ok(registered)
+}
+
+/// Brings a stored record up to date and moves it when that was decided.
+async fn update_stored(
+    c: &mut Connection,
+    known: &mut Known,
+    incoming: &Incoming,
+    change: &Change,
+    by: &Decider<'_>,
+) -> Result<Registered, Error> {
+    let Some(Place { row, id, person, unchanged }) = known.places.get(&incoming.reference) else {
+        return Err(Error::RecordUnknown);
+    };
+    let (row, id, person, unchanged) = (*row, id.clone(), *person, *unchanged);
+    let record = parse(&id, "record")?;
+    if unchanged {
+        return Ok(Registered { record, person, outcome: LinkOutcome::Unchanged });
+    }
+    update_record(c, row, incoming, by.now_us).await?;
+    let (to, outcome) = match change.target {
+        Target::Person(to) if to != person => {
+            let from = person.to_string();
+            move_record(c, row, &from, to).await?;
+            let event =
+                NewEvent { record: &id, from: Some(&from), to, kind: LinkEventKind::Link, bits: change.bits };
+            insert_event(c, event, by).await?;
+            (to, LinkOutcome::Attached)
+        }
+        _ => (person, LinkOutcome::Unchanged),
+    };
+    known.learn(incoming, to);
+    Ok(Registered { record, person: to, outcome })
+}
+
+/// Writes new records with their persons, keys and events, in six statements.
+async fn insert_new(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>) -> Result<(), Error> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    if new.iter().any(|record| record.founds) {
+        let mut query = QueryBuilder::<Db>::new("INSERT INTO person (person_id, created_at) ");
+        query.push_values(new.iter().filter(|record| record.founds), |mut values, record| {
+            values.push_bind(record.person.to_string()).push_bind(by.now_us);
+        });
+        query.build().persistent(false).execute(&mut *c).await?;
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, keys, updated_at) ",
+    );
+    query.push_values(new, |mut values, record| {
+        values
+            .push_bind(record.id.to_string())
+            .push_bind(record.incoming.reference.member_id.as_str().to_owned())
+            .push_bind(record.incoming.reference.local_id().to_owned())
+            .push_bind(record.person.to_string())
+            .push_bind(record.incoming.demographics.clone())
+            .push_bind(pack_keys(&record.incoming.keys))
+            .push_bind(by.now_us);
+    });
+    query.push(" RETURNING record_id, record_row");
+    let rows: Vec<(String, i64)> = query.build_query_as().persistent(false).fetch_all(&mut *c).await?;
+    let rows: HashMap<String, i64> = rows.into_iter().collect();
+    let mut compared = vec![];
+    let (mut keys, mut key_rows) = (vec![], vec![]);
+    for record in new {
+        let row = *rows.get(&record.id.to_string()).ok_or(db::Error::Corrupt("record"))?;
+        compared.push((row, record.person.to_string(), pack(&record.incoming.prepared)?));
+        keys.extend_from_slice(&record.incoming.keys);
+        key_rows.resize(keys.len(), row);
+    }
+    let mut query = QueryBuilder::<Db>::new("INSERT INTO comparison (record_row, person_id, prepared) ");
+    query.push_values(compared, |mut values, (row, person, prepared)| {
+        values.push_bind(row).push_bind(person).push_bind(prepared);
+    });
+    query.build().persistent(false).execute(&mut *c).await?;
+    insert_keys(c, &keys, &key_rows).await?;
+    insert_events(c, new, by).await
+}
+
+async fn insert_events(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>) -> Result<(), Error> {
+    let mut query = QueryBuilder::<Db>::new(
+        "INSERT INTO link_event
+           (record_id, to_person, kind, weight_bits, model_version, actor, reason, decided_at) ",
+    );
+    query.push_values(new, |mut values, record| {
+        let kind = if record.founds { LinkEventKind::Create } else { LinkEventKind::Link };
+        values
+            .push_bind(record.id.to_string())
+            .push_bind(record.person.to_string())
+            .push_bind(i64::from(kind as i32))
+            .push_bind(record.bits)
+            .push_bind(by.model_version.to_owned())
+            .push_bind(by.actor.to_owned())
+            .push_bind(by.reason.to_owned())
+            .push_bind(by.now_us);
+    });
+    query.build().persistent(false).execute(c).await?;
+    Ok(())
+}
