@@ -33,6 +33,10 @@ pub fn keys(record: &Prepared) -> Vec<Key> {
     if let Some(date) = record.birth_date {
         let (day, year, month_day) = date_parts(date);
         names().for_each(|name| add("birth+name", &[&day, name]));
+        let initials =
+            |names: &[String]| names.iter().filter_map(|name| name.get(..1)).map(str::to_owned).collect();
+        let (given, family): (Vec<String>, Vec<String>) = (initials(&record.given), initials(&record.family));
+        pairs(&given, &family).for_each(|(a, b)| add("birth+initials", &[&day, a, b]));
         record.places.iter().for_each(|place| add("birth+postcode", &[&day, &place.postcode]));
         record.phones.iter().for_each(|phone| add("birth+phone", &[&day, phone]));
         for (a, b) in pairs(&given, &family) {
@@ -42,9 +46,11 @@ pub fn keys(record: &Prepared) -> Vec<Key> {
     }
     for place in &record.places {
         pairs(&given, &family).for_each(|(a, b)| add("names+postcode", &[a, b, &place.postcode]));
-        // The line begins with the house number; initials tell members of a household apart.
+        // House number and street, without what follows; initials tell members of a household apart.
+        let street: Vec<_> = place.line.split(' ').take(3).collect();
+        let street = if street.len() == 3 { street.join(" ") } else { String::new() };
         let initials = record.given.iter().chain(&record.family).filter_map(|name| name.get(..1));
-        initials.for_each(|initial| add("address+initial", &[&place.line, initial]));
+        initials.for_each(|initial| add("address+initial", &[&street, initial]));
     }
     for phone in &record.phones {
         record.given.iter().filter_map(|name| name.get(..1)).for_each(|i| add("phone+initial", &[phone, i]));

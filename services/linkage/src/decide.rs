@@ -65,38 +65,51 @@ pub fn decide<P: Clone + Ord>(
     record: &Prepared,
     candidates: &[Candidate<P>],
 ) -> Decision<P> {
-    let mut persons: Vec<(P, Score, Option<&'static str>)> = vec![];
+    let mut persons: Vec<Considered<P>> = vec![];
     for candidate in candidates {
         let score = model.score(record, &candidate.record);
-        // A conflict with any record of the person counts, not only with the most alike.
-        let stop = if score.bits >= thresholds.review_bits { conflict(&score.levels) } else { None };
-        match persons.iter_mut().find(|(person, ..)| *person == candidate.person) {
-            Some((_, best, stopped)) => {
-                *stopped = stopped.or(stop);
-                if score.bits > best.bits {
-                    *best = score;
-                }
-            }
-            None => persons.push((candidate.person.clone(), score, stop)),
+        match persons.iter_mut().find(|person| person.id == candidate.person) {
+            Some(person) => person.add(score),
+            None => persons.push(Considered {
+                id: candidate.person.clone(),
+                agreement: score.levels,
+                best: score,
+            }),
         }
     }
-    persons.sort_by(|(p, a, _), (q, b, _)| b.bits.total_cmp(&a.bits).then_with(|| p.cmp(q)));
-    let mut persons = persons.into_iter();
-    let Some((person, score, stop)) =
-        persons.next().filter(|(_, score, _)| score.bits >= thresholds.review_bits)
-    else {
+    persons.sort_by(|a, b| b.best.bits.total_cmp(&a.best.bits).then_with(|| a.id.cmp(&b.id)));
+    let mut persons = persons.into_iter().filter(|person| person.best.bits >= thresholds.review_bits);
+    let Some(Considered { id: person, best: score, agreement }) = persons.next() else {
         return Decision::New;
     };
-    let rival = persons.next().is_some_and(|(_, second, stop)| {
-        stop.is_none()
-            && second.bits >= thresholds.review_bits
-            && score.bits - second.bits < thresholds.margin_bits
+    let stop = conflict(&agreement);
+    let rival = persons.next().is_some_and(|second| {
+        conflict(&second.agreement).is_none() && score.bits - second.best.bits < thresholds.margin_bits
     });
     match stop {
         Some(reason) => Decision::Review { person, score, reason },
         None if rival => Decision::Review { person, score, reason: "TWO_PERSONS" },
         None if score.bits < thresholds.link_bits => Decision::Review { person, score, reason: "UNCERTAIN" },
         None => Decision::Link { person, score },
+    }
+}
+
+/// A person with what its records say of the newcomer.
+struct Considered<P> {
+    id: P,
+    /// Score of the record that is most alike.
+    best: Score,
+    /// The best level of each field over all records: a misspelling in one does not count against the others, and
+    /// a record that knows nothing hides no conflict.
+    agreement: Levels,
+}
+
+impl<P> Considered<P> {
+    fn add(&mut self, score: Score) {
+        self.agreement = self.agreement.best(&score.levels);
+        if score.bits > self.best.bits {
+            self.best = score;
+        }
     }
 }
 

@@ -79,7 +79,7 @@ pub enum Level {
     Swapped,
     /// One is a usual short form of the other.
     Nickname,
-    /// Jaro-Winkler at least 0.92; one edit or day and month swapped in a date; same street line in an address.
+    /// Jaro-Winkler at least 0.92, or one edit; one edit or day and month swapped in a date; same street line in an address.
     Close,
     /// Shared part: an initial, a middle name used as first, one half of a double name, same postcode.
     Partial,
@@ -113,6 +113,14 @@ impl Levels {
     /// Returns the level of one field.
     pub fn of(&self, field: Field) -> Level {
         self.0[field as usize]
+    }
+
+    /// Returns the better level of each field; a missing one gives way to any other.
+    #[must_use]
+    pub fn best(&self, other: &Self) -> Self {
+        let better =
+            |a: Level, b: Level| if a == Level::Missing || b == Level::Missing { a.max(b) } else { a.min(b) };
+        Self(std::array::from_fn(|i| better(self.0[i], other.0[i])))
     }
 }
 
@@ -164,8 +172,10 @@ fn shared(a: &[String], b: &[String]) -> Level {
     best(a, b, |x, y| if x == y { Level::Exact } else { Level::Different })
 }
 
+/// True when given and family name changed places, misspelt or not.
 fn swapped(a: &Prepared, b: &Prepared) -> bool {
-    let crosses = |x: &[String], y: &[String]| x.iter().any(|name| y.contains(name));
+    let crosses =
+        |x: &[String], y: &[String]| x.iter().any(|n| y.iter().any(|m| n == m || similarity(n, m) >= 0.92));
     crosses(&a.given, &b.family) && crosses(&a.family, &b.given)
 }
 
@@ -182,6 +192,8 @@ fn given_level(a: &String, b: &String) -> Level {
     }
     match similarity(a, b) {
         0.92.. => Level::Close,
+        // Jaro-Winkler is hard on short names: "amy" and "any".
+        _ if a.len().min(b.len()) >= 3 && osa_distance(a, b) == 1 => Level::Close,
         0.8.. => Level::Weak,
         _ => Level::Different,
     }

@@ -1,0 +1,266 @@
+//! Power cuts, stopped members, sources that send something else, and stopping in an orderly way.
+
+use std::{collections::HashSet, time::Duration};
+
+use anyhow::{Context, ensure};
+use signpost::config::Service;
+use signpost_common::{hash::sha256, rpc::status};
+use signpost_proto::{
+    common::v1::{Coding, Demographics, HumanName, RecordReference},
+    locator::v1::SourceState,
+    mpi::v1::{
+        FeedPatientsRequest, GetPersonRequest, RegisterPatientRequest, feed_patients_response,
+        get_person_request::By,
+    },
+    registry::v1::{DocumentEntry, RegisterDocumentRequest},
+};
+use signpost_tests::{
+    Cluster, DocumentFile, Topology,
+    find::{fetch, locate},
+    physician, postgres, system, write_index,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
+
+fn person(number: u64) -> Demographics {
+    let family = format!("Doe{number}");
+    Demographics {
+        names: vec![HumanName { given: vec!["Jane".into()], family, ..HumanName::default() }],
+        birth_date: "1984-07-19".into(),
+        ..Demographics::default()
+    }
+}
+
+fn record(number: u64) -> RegisterPatientRequest {
+    RegisterPatientRequest {
+        local_id: format!("P{number}"),
+        demographics: Some(person(number)),
+        request_id: String::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kill_9_on_sqlite() -> anyhow::Result<()> {
+    survives_kill(Cluster::builder(Topology::OneProcess).without_sources().start().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kill_9_on_postgres() -> anyhow::Result<()> {
+    let Some(_) = postgres() else { return Ok(()) };
+    survives_kill(Cluster::builder(Topology::SixProcesses).without_sources().start().await?).await
+}
+
+async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
+    let mut acknowledged = HashSet::new();
+    let mut next = 0;
+    for round in 0..3 {
+        let client = cluster.client("north", Service::Mpi)?;
+        let (sender, items) = mpsc::channel(64);
+        let first = next;
+        let feeding = tokio::spawn(async move {
+            let mut sent = first;
+            while sender.send(FeedPatientsRequest { item: sent, record: Some(record(sent)) }).await.is_ok() {
+                sent += 1;
+            }
+            sent
+        });
+        let request = client.request(&system(), ReceiverStream::new(items))?;
+        let mut answers = client.mpi().feed_patients(request).await?.into_inner();
+        let enough = 300 + 150 * round;
+        let mut seen = 0;
+        while let Some(answer) = answers.message().await? {
+            ensure!(matches!(answer.result, Some(feed_patients_response::Result::Registered(_))), "refused");
+            acknowledged.insert(answer.item);
+            seen += 1;
+            if seen == enough {
+                break;
+            }
+        }
+        // In mid feed: items are under way that nobody has acknowledged.
+        cluster.take_process(Service::Mpi)?.kill().await?;
+        while let Ok(Some(answer)) = answers.message().await {
+            acknowledged.insert(answer.item);
+        }
+        drop(answers);
+        next = feeding.await?;
+        cluster.restart(Service::Mpi).await?;
+    }
+    let client = cluster.client("north", Service::Mpi)?;
+    for item in &acknowledged {
+        let record = RecordReference { member_id: "north".into(), local_id: format!("P{item}") };
+        let request = client.request(&physician(), GetPersonRequest { by: Some(By::Record(record)) })?;
+        let answer = client.mpi().get_person(request).await;
+        answer.with_context(|| format!("item {item} was acknowledged and is gone"))?;
+    }
+    println!("{} acknowledged records are there after three power cuts", acknowledged.len());
+    Ok(())
+}
+
+/// A cluster in which north and south hold a document each for one person.
+async fn two_documents() -> anyhow::Result<(Cluster, Vec<String>)> {
+    let mut cluster = Cluster::start().await?;
+    let mut documents = vec![];
+    for member in ["north", "south"] {
+        let client = cluster.client(member, Service::Mpi)?;
+        client.mpi().register_patient(client.request(&system(), record(1))?).await?;
+        let folder = cluster.documents(member);
+        let bytes = format!("document of {member} ").repeat(20_000);
+        std::fs::write(folder.join("a.txt"), &bytes)?;
+        write_index(
+            &folder,
+            &[DocumentFile {
+                local_id: "P1".into(),
+                file: "a.txt".into(),
+                mime_type: "text/plain".into(),
+                type_code: "10160-0".into(),
+                labels: "N".into(),
+            }],
+        )?;
+        cluster.serve_documents(member).await?;
+        let entry = DocumentEntry {
+            unique_id: "a.txt".into(),
+            patient: Some(RecordReference { member_id: member.into(), local_id: "P1".into() }),
+            type_code: Some(Coding { code: "10160-0".into(), ..Coding::default() }),
+            mime_type: "text/plain".into(),
+            size_bytes: bytes.len() as u64,
+            sha256: sha256(bytes.as_bytes()).to_vec(),
+            ..DocumentEntry::default()
+        };
+        let request = RegisterDocumentRequest { entry: Some(entry), request_id: String::new() };
+        let registered = client.registry().register_document(client.request(&system(), request)?).await?;
+        documents.push(registered.into_inner().document_id);
+    }
+    Ok((cluster, documents))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_member_is_named_and_spoils_nothing() -> anyhow::Result<()> {
+    let (mut cluster, documents) = two_documents().await?;
+    let client = cluster.client("west", Service::Locator)?;
+    let healthy = locate(&client, &physician(), &person(1)).await?;
+    assert_eq!((healthy.completion.asked, healthy.completion.answered), (2, 2));
+    cluster.stop_source("north").await?;
+    let answer = locate(&client, &physician(), &person(1)).await?;
+    assert_eq!(answer.pointers.len(), 2, "pointers come from the registry");
+    let completion = &answer.completion;
+    assert_eq!((completion.asked, completion.answered, completion.unavailable), (2, 1, 1));
+    let north =
+        answer.sources.iter().find(|source| source.member_id == "north").context("north is not named")?;
+    assert_eq!(north.state(), SourceState::Unavailable);
+    let failed = fetch(&client, &physician(), &documents[0], "").await.map(drop).err().context("it came")?;
+    let failed = failed.downcast::<Status>()?;
+    assert_eq!((failed.code(), status::reason(&failed).as_str()), (Code::Unavailable, "SOURCE_UNAVAILABLE"));
+    assert!(failed.message().contains("north"));
+    fetch(&client, &physician(), &documents[1], "").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_member_is_named_by_the_deadline() -> anyhow::Result<()> {
+    use signpost_proto::locator::v1::{LocateRequest, locate_request::Subject};
+    let (mut cluster, _) = two_documents().await?;
+    cluster.stop_source("north").await?;
+    // It accepts connections and says nothing.
+    let hung = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    cluster.set_endpoint("north", &format!("https://{}", hung.local_addr()?)).await?;
+    let client = cluster.client("west", Service::Locator)?;
+    let request = LocateRequest {
+        subject: Some(Subject::Demographics(person(1))),
+        source_timeout_ms: 300,
+        ..LocateRequest::default()
+    };
+    let lee = physician();
+    let answer = signpost_tests::find::locate_with(&client, &lee, request);
+    let answer =
+        tokio::time::timeout(Duration::from_secs(5), answer).await.context("the stream is stuck")??;
+    assert_eq!((answer.pointers.len(), answer.completion.timed_out, answer.completion.answered), (2, 1, 1));
+    let north =
+        answer.sources.iter().find(|source| source.member_id == "north").context("north is not named")?;
+    assert_eq!(north.state(), SourceState::TimedOut);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_not_as_registered_ends_in_data_loss() -> anyhow::Result<()> {
+    let (cluster, documents) = two_documents().await?;
+    let client = cluster.client("west", Service::Locator)?;
+    let file = cluster.documents("north").join("a.txt");
+    let good = std::fs::read(&file)?;
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for (bytes, reason) in [(flipped, "WRONG_HASH"), (good[1..].to_vec(), "WRONG_SIZE")] {
+        std::fs::write(&file, bytes)?;
+        let failed =
+            fetch(&client, &physician(), &documents[0], "").await.map(drop).err().context("it came")?;
+        let failed = failed.downcast::<Status>()?;
+        assert_eq!((failed.code(), status::reason(&failed).as_str()), (Code::DataLoss, reason));
+    }
+    std::fs::remove_file(&file)?;
+    let failed = fetch(&client, &physician(), &documents[0], "").await.map(drop).err().context("it came")?;
+    assert_eq!(status::reason(&failed.downcast::<Status>()?), "SOURCE_HAS_NOT");
+    std::fs::write(&file, &good)?;
+    assert_eq!(fetch(&client, &physician(), &documents[0], "").await?.bytes, good);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_member_cannot_stand_in_for_a_source() -> anyhow::Result<()> {
+    let (cluster, documents) = two_documents().await?;
+    // South's source at north's address: its certificate is not north's.
+    let admin = cluster.client("operator", Service::Directory)?;
+    let south = signpost_proto::directory::v1::GetMemberRequest { member_id: "south".into() };
+    let request =
+        admin.request(&signpost_tests::operator(signpost_proto::common::v1::Role::Operator), south)?;
+    let south = admin.directory().get_member(request).await?.into_inner().member.context("south")?;
+    cluster.set_endpoint("north", &south.endpoint.context("no endpoint")?.uri).await?;
+    let client = cluster.client("west", Service::Locator)?;
+    let failed = fetch(&client, &physician(), &documents[0], "").await.map(drop).err().context("it came")?;
+    assert_eq!(status::reason(&failed.downcast::<Status>()?), "SOURCE_UNAVAILABLE");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_audit_log_nothing_is_released() -> anyhow::Result<()> {
+    let Some(_) = postgres() else { return Ok(()) };
+    let mut cluster = Cluster::builder(Topology::SixProcesses).without_sources().start().await?;
+    let client = cluster.client("north", Service::Mpi)?;
+    client.mpi().register_patient(client.request(&system(), record(1))?).await?;
+    let locator = cluster.client("west", Service::Locator)?;
+    locate(&locator, &physician(), &person(1)).await?;
+    cluster.take_process(Service::Audit)?.kill().await?;
+    let failed =
+        locate(&locator, &physician(), &person(1)).await.map(drop).err().context("it was released")?;
+    let failed = failed.downcast::<Status>()?;
+    assert_eq!((failed.code(), status::reason(&failed).as_str()), (Code::Unavailable, "AUDIT_UNAVAILABLE"));
+    cluster.restart(Service::Audit).await?;
+    let mut back = locate(&locator, &physician(), &person(1)).await;
+    for _ in 0..20 {
+        if back.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        back = locate(&locator, &physician(), &person(1)).await;
+    }
+    back.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_calls_under_way_finish() -> anyhow::Result<()> {
+    let mut cluster = Cluster::builder(Topology::OneProcess).without_sources().start().await?;
+    let client = cluster.client("north", Service::Mpi)?;
+    let (sender, items) = mpsc::channel(8);
+    let request = client.request(&system(), ReceiverStream::new(items))?;
+    sender.send(FeedPatientsRequest { item: 1, record: Some(record(1)) }).await?;
+    let mut answers = client.mpi().feed_patients(request).await?.into_inner();
+    assert_eq!(answers.message().await?.context("no answer")?.item, 1);
+    let stopping = tokio::spawn(cluster.take_process(Service::Mpi)?.terminate());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The feed is still open: what it sends is taken in while the process drains.
+    sender.send(FeedPatientsRequest { item: 2, record: Some(record(2)) }).await?;
+    assert_eq!(answers.message().await?.context("the feed was cut off")?.item, 2);
+    drop(sender);
+    assert!(answers.message().await?.is_none());
+    assert!(stopping.await??, "it ends well");
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! End-to-end tests: a whole exchange, with members, over mutual TLS.
+
+mod bad_input;
+mod cli;
+mod contract;
+mod emergency;
+mod faults;
+mod journey;
+mod python;
+mod tidy;
+mod trust;
