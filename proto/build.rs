@@ -23,7 +23,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".signpost.common.v1.HumanName",
             ".signpost.common.v1.Address",
             ".signpost.common.v1.Identifier",
+            ".signpost.common.v1.Caller",
+            ".signpost.mpi.v1.RegisterPatientRequest",
         ])
+        .enum_attribute(
+            ".signpost.locator.v1.LocateResponse.message",
+            "#[expect(clippy::large_enum_variant, reason = \"one message at a time\")]",
+        )
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::common::v1::{Address, Demographics, HumanName, Identifier, RecordReference};
+use crate::{
+    common::v1::{Address, Caller, Demographics, HumanName, Identifier, RecordReference},
+    mpi::v1::RegisterPatientRequest,
+};
 
 macro_rules! redacted {
     ($($message:ident),+) => {$(
@@ -14,4 +17,5 @@ macro_rules! redacted {
     )+};
 }
 
-redacted!(Address, Demographics, HumanName, Identifier, RecordReference);
+// The user of a caller who is a patient is the patient's local id.
+redacted!(Address, Caller, Demographics, HumanName, Identifier, RecordReference, RegisterPatientRequest);

@@ -110,8 +110,11 @@ pub(crate) fn event(leaf: &[u8]) -> Result<Event, Error> {
     Ok(leaf.ok_or(db::Error::Corrupt("event"))?)
 }
 
-pub(crate) fn logged(logged: &Logged) -> Result<proto::LoggedEvent, Error> {
-    Ok(proto::LoggedEvent { sequence: logged.sequence, event: Some(event(&logged.leaf)?) })
+/// Returns an event for a reader; what was withheld from a member stays withheld from its officers too.
+pub(crate) fn logged(logged: &Logged, withheld_too: bool) -> Result<proto::LoggedEvent, Error> {
+    let mut event = event(&logged.leaf)?;
+    event.documents.retain(|document| withheld_too || document.released);
+    Ok(proto::LoggedEvent { sequence: logged.sequence, event: Some(event) })
 }
 
 /// Reads a query. A member (`own`) sees the events of its own calls only.
@@ -168,7 +171,7 @@ pub(crate) fn reader(context: &Context) -> Reader {
 
 /// Writes a disclosure. Documents that were withheld are not named.
 pub(crate) fn disclosure(stored: &Logged, reader: Reader) -> Result<proto::Disclosure, Error> {
-    let mut logged = logged(stored)?;
+    let mut logged = logged(stored, true)?;
     let event = logged.event.get_or_insert_default();
     let sentence = sentence::sentence(&access(event)?, reader);
     event.documents.retain(|document| document.released);

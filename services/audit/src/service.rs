@@ -120,7 +120,8 @@ impl AuditLogService for Service {
         let query = convert::query(request, sees(&context)?)?;
         let mut events = self.store.search(&query, before, limit + 1).await?;
         let next_page_token = cut(&mut events, limit, &bound);
-        let events = events.iter().map(convert::logged).collect::<Result<_, _>>()?;
+        let logged = |event| convert::logged(event, context.operator);
+        let events = events.iter().map(logged).collect::<Result<_, _>>()?;
         self.reading(&context, "SearchEvents", String::new(), None).await?;
         Ok(Response::new(proto::SearchEventsResponse { events, next_page_token }))
     }
@@ -174,9 +175,11 @@ impl AuditLogService for Service {
         let path = self.path(&merkle::inclusion(sequence, size)).await?;
         let leaf_hash = merkle::leaf_hash(&logged.leaf).to_vec();
         // That an event is there may be proved to anyone; what it says is for those who may find it.
-        let caller = convert::event(&logged.leaf)?.caller.unwrap_or_default();
+        // A member learns from its own event what it was shown, and not what was withheld from it.
+        let event = convert::event(&logged.leaf)?;
+        let own = |member: MemberId| event.caller.as_ref().is_some_and(|c| c.member_id == member.as_str());
         let mut leaf = vec![];
-        if sees(&context)?.is_none_or(|own| own.as_str() == caller.member_id) {
+        if sees(&context)?.is_none_or(|member| own(member) && event.documents.iter().all(|d| d.released)) {
             self.reading(&context, "GetInclusionProof", sequence.to_string(), None).await?;
             leaf = logged.leaf;
         }

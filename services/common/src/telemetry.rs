@@ -3,7 +3,7 @@
 //! Logs go to standard error, for people or as JSON. Traces and metrics go out over OTLP when an endpoint is
 //! set, and nowhere otherwise.
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 use opentelemetry::{global, propagation::Injector, trace::TracerProvider as _};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
@@ -29,7 +29,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { format: Format::Human, filter: "info".into(), otlp_endpoint: String::new() }
+        Self { format: Format::Human, filter: "info,sqlx=warn".into(), otlp_endpoint: String::new() }
     }
 }
 
@@ -83,7 +83,7 @@ pub fn start(config: &Config) -> Result<Telemetry, Error> {
         EnvFilter::try_new(&config.filter).map_err(|error| Error::Filter(config.filter.clone(), error))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
-        Format::Human => lines.with_target(false).boxed(),
+        Format::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
     global::set_text_map_propagator(TraceContextPropagator::new());

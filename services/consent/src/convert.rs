@@ -409,6 +409,11 @@ pub(crate) fn new_session(
         Ok(reason) if reason != EmergencyReason::Unspecified => reason,
         _ => return Err(invalid("reason", "must be stated")),
     };
+    if !matches!(context.caller.purpose(), PurposeOfUse::Etreat | PurposeOfUse::Btg) {
+        let text =
+            "emergency access is opened for emergency treatment: the token's purpose must be ETREAT or BTG";
+        return Err(status::denied("PURPOSE_NOT_EMERGENCY", text));
+    }
     let reason_text = reason_text.trim();
     let chars = reason_text.chars().count();
     if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars) || reason_text.chars().any(char::is_control) {

@@ -15,6 +15,9 @@ pub enum Error {
     /// The patient has as many directives in force as are kept.
     #[error("the patient has too many directives in force; revoke some")]
     TooManyDirectives,
+    /// There is no such person.
+    #[error("there is no such person")]
+    PersonUnknown,
     /// There is no such session, or the caller may not know of it.
     #[error("there is no such emergency session")]
     SessionUnknown,
@@ -39,6 +42,7 @@ impl From<Error> for Status {
             Error::Database(error) => status::database(&error),
             Error::DirectiveUnknown => status::not_found("DIRECTIVE_UNKNOWN", text),
             Error::TooManyDirectives => status::precondition("DIRECTIVES_TOO_MANY", text),
+            Error::PersonUnknown => status::not_found("PERSON_UNKNOWN", text),
             Error::SessionUnknown => status::not_found("SESSION_UNKNOWN", text),
             Error::SessionInvalid => status::precondition("EMERGENCY_SESSION_INVALID", text),
             Error::ReviewCompleted => status::precondition("REVIEW_COMPLETED", text),

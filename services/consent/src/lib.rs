@@ -1,7 +1,8 @@
 //! Consent: who may see what, decided from the patient's directives and the network's default.
 //!
 //! Whatever cannot be decided is denied. Only the caller that was verified is judged, never one that a request
-//! names. The service depends on the audit log alone: each change is audited before it is made; releases are
+//! names. The service depends on the audit log, in which each change stands before it is made, and on the index,
+//! which says whose records a person's are when emergency access is recorded; releases are
 //! audited by who makes them, with the rules that this service names. A network policy in versions is in the
 //! contract and not built: the network's default is configuration.
 
@@ -20,7 +21,10 @@ pub mod store;
 
 mod convert;
 mod error;
+mod patients;
 mod service;
+
+pub use patients::{Index, Patients};
 
 /// Where the service keeps its data, and what holds when the patient said nothing.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Config {
 pub struct Deps {
     /// Where changes are recorded.
     pub audit: AuditTrail,
+    /// Who the records of a person belong to.
+    pub patients: Arc<dyn Patients>,
     /// Time.
     pub clock: SharedClock,
 }
@@ -46,6 +52,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let service = service::Service {
         store,
         audit: deps.audit,
+        patients: deps.patients,
         clock: deps.clock,
         network_default: config.network_default,
     };

@@ -16,6 +16,8 @@ use tonic::Status;
 use crate::{
     convert,
     domain::{Directive, NetworkDefault, Session},
+    error::Error,
+    patients::Patients,
     store::{Position, Store},
 };
 
@@ -27,6 +29,7 @@ mod policy;
 pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) audit: AuditTrail,
+    pub(crate) patients: Arc<dyn Patients>,
     pub(crate) clock: SharedClock,
     pub(crate) network_default: NetworkDefault,
 }
@@ -56,7 +59,7 @@ impl Service {
         self.audit.append(context, event).await
     }
 
-    /// Records a change of a session before it is made.
+    /// Records a change of a session before it is made, under the person's records, so that patients find it.
     async fn changing_session(
         &self,
         context: &Context,
@@ -64,12 +67,15 @@ impl Service {
         session: &Session,
         request_id: &str,
     ) -> Result<(), Status> {
+        let person_id = session.person_id.to_string();
+        let records = self.patients.records(context, person_id.clone()).await?.ok_or(Error::PersonUnknown)?;
         let event = Event {
             kind: EventKind::Emergency.into(),
             action: format!("/signpost.consent.v1.EmergencyAccessService/{method}"),
             outcome: EventOutcome::Success.into(),
             object_id: session.id.to_string(),
-            person_id: session.person_id.to_string(),
+            person_id,
+            patient_records: records,
             emergency_session_id: session.id.to_string(),
             request_id: request_id.to_owned(),
             ..Event::default()

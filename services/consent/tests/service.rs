@@ -13,7 +13,7 @@ use signpost_common::{
     id::{DocumentId, PersonId, SessionId},
     rpc::{Context, Transport, Unreachable, audit::AuditTrail, client, status},
 };
-use signpost_consent::{Config, Deps, domain::NetworkDefault};
+use signpost_consent::{Config, Deps, Patients, domain::NetworkDefault};
 use signpost_proto::{
     audit::v1::{
         self as audit, Event, EventKind,
@@ -95,6 +95,16 @@ impl AuditLogService for Log {
     }
 }
 
+/// An index in which every person has one record.
+struct Everyone;
+
+#[tonic::async_trait]
+impl Patients for Everyone {
+    async fn records(&self, _: &Context, id: String) -> Result<Option<Vec<RecordReference>>, Status> {
+        Ok(Some(vec![RecordReference { member_id: "north".into(), local_id: id }]))
+    }
+}
+
 struct Consent {
     routes: Routes,
     log: Log,
@@ -111,7 +121,8 @@ impl Consent {
     async fn start() -> Self {
         let log = Log::default();
         let audit = client::in_process(Routes::new(AuditLogServiceServer::new(log.clone())));
-        let deps = Deps { audit: AuditTrail::new(audit, clock::system()), clock: clock::system() };
+        let (audit, clock) = (AuditTrail::new(audit, clock::system()), clock::system());
+        let deps = Deps { audit, patients: Arc::new(Everyone), clock };
         let config = Config { database: Location::Memory, network_default: NetworkDefault::OptOut };
         Self { routes: signpost_consent::build(config, deps).await.unwrap(), log }
     }

@@ -1,5 +1,7 @@
 //! One conformance suite for the store, on every database.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use signpost_common::db::{self, Location};
 use signpost_directory::{
     domain::{Certificate, Endpoint, Member, TokenKey},

@@ -25,7 +25,10 @@ use signpost_proto::{
 };
 use tonic::{Code, Status};
 
-use crate::{convert, error};
+use crate::{
+    convert,
+    error::{self, Error},
+};
 
 /// Most records of one person that are looked at; the registry takes no more in one search.
 const RECORDS_MAX: usize = 200;
@@ -72,14 +75,11 @@ impl Clients {
             Err(error) if error.code() == Code::NotFound => return Ok(None),
             response => response.map_err(error::of("index"))?.into_inner(),
         };
-        let mut records: Vec<_> = response.records.into_iter().filter_map(|record| record.record).collect();
+        let records: Vec<_> = response.records.into_iter().filter_map(|record| record.record).collect();
         if records.len() > RECORDS_MAX {
-            tracing::warn!(
-                person_id = response.person_id,
-                records = records.len(),
-                "person has too many records"
-            );
-            records.truncate(RECORDS_MAX);
+            // A directive may stand on a record that would be left out.
+            tracing::error!(person_id = response.person_id, "person has too many records");
+            return Err(Error::TooManyRecords.into());
         }
         Ok(Some(Person { id: response.person_id, records }))
     }

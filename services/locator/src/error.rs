@@ -12,6 +12,9 @@ pub(crate) enum Error {
     /// There is no such person, or the caller may not know of it.
     #[error("there is no such person")]
     PersonUnknown,
+    /// More records are linked to one person than can be checked for directives.
+    #[error("too many records are linked to this person to decide on; a steward must look")]
+    TooManyRecords,
     /// A service of the exchange failed.
     #[error("the {0} does not answer; try again")]
     Service(&'static str),
@@ -39,6 +42,7 @@ impl Error {
         match self {
             Self::DocumentUnknown => "DOCUMENT_UNKNOWN",
             Self::PersonUnknown => "PERSON_UNKNOWN",
+            Self::TooManyRecords => "TOO_MANY_RECORDS",
             Self::Service(_) => "SERVICE_UNAVAILABLE",
             Self::Source { reason, .. } | Self::NotAsRegistered { reason, .. } => reason,
         }
@@ -50,6 +54,7 @@ impl From<Error> for Status {
         let (text, reason) = (error.to_string(), error.reason());
         match error {
             Error::DocumentUnknown | Error::PersonUnknown => status::not_found(reason, text),
+            Error::TooManyRecords => status::precondition(reason, text),
             Error::Service(_) | Error::Source { .. } => status::unavailable(reason, text),
             Error::NotAsRegistered { .. } => status::error(Code::DataLoss, reason, text),
         }

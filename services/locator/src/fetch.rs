@@ -6,7 +6,7 @@ use signpost_common::{
     rpc::{Context, status},
 };
 use signpost_proto::{
-    audit::v1::{Event, EventKind, EventOutcome},
+    audit::v1::{DocumentDisclosure, Event, EventKind, EventOutcome},
     locator::v1::{DocumentHeader, DocumentTrailer},
     mpi::v1::list_person_records_request::By,
     registry::v1::{DocumentEntry, GetDocumentRequest, ReportRetrievalRequest, Stability},
@@ -46,35 +46,22 @@ pub(crate) struct Opened {
     received: u64,
 }
 
-/// Decides, opens the source and records the release, in this order; nothing has been released yet.
+/// Decides, opens the source, decides again and records the release, in this order; nothing has been released yet.
+///
+/// The source may take its time: what was revoked meanwhile is not released.
 pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
-    let (person, decided) = decide(clients, context, order).await?;
-    let event = |outcome: EventOutcome, reason: &str, released: bool| {
-        let documents = decided.iter().map(|d| {
-            let disclosure = convert::disclosure(d);
-            signpost_proto::audit::v1::DocumentDisclosure { released, ..disclosure }
-        });
-        Event {
-            kind: EventKind::Fetch.into(),
-            action: order.action.to_owned(),
-            outcome: outcome.into(),
-            reason: reason.to_owned(),
-            person_id: person.as_ref().map(|person| person.id.clone()).unwrap_or_default(),
-            patient_records: person.as_ref().map(|person| person.records.clone()).unwrap_or_default(),
-            documents: documents.collect(),
-            emergency_session_id: order.emergency_session_id.clone(),
-            request_id: order.request_id.clone(),
-            object_id: order.document_id.clone(),
-            ..Event::default()
-        }
-    };
-    let Some(permitted) = decided.as_ref().filter(|decided| decided.permitted()) else {
-        clients.audit.append(context, event(EventOutcome::Refused, "DOCUMENT_UNKNOWN", false)).await?;
-        return Err(Error::DocumentUnknown.into());
+    let asked = decide(clients, context, order).await?;
+    let Some(permitted) = asked.permitted() else {
+        return Err(refuse(clients, context, order, &asked).await?);
     };
     match retrieve(clients, context, &permitted.entry).await {
         Ok(source) => {
-            clients.audit.append(context, event(EventOutcome::Success, "", true)).await?;
+            let asked = decide(clients, context, order).await?;
+            let Some(permitted) = asked.permitted() else {
+                return Err(refuse(clients, context, order, &asked).await?);
+            };
+            let event = asked.event(order, EventOutcome::Success, "");
+            clients.audit.append(context, event).await?;
             Ok(Opened {
                 header: convert::header(permitted),
                 entry: permitted.entry.clone(),
@@ -85,19 +72,60 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
             })
         }
         Err(failure) => {
-            clients.audit.append(context, event(EventOutcome::Failed, failure.reason(), false)).await?;
+            let event = asked.event(order, EventOutcome::Failed, failure.reason());
+            clients.audit.append(context, event).await?;
             report(clients, context, &permitted.entry.document_id, Some(failure.reason())).await;
             Err(failure.into())
         }
     }
 }
 
-/// Returns whose the document is and what consent says; nothing when there is no such document.
-async fn decide(
+/// Records a refusal and returns what the caller sees of it: the same as for a document that does not exist.
+async fn refuse(
     clients: &Clients,
     context: &Context,
     order: &Order,
-) -> Result<(Option<Person>, Option<Decided>), Status> {
+    asked: &Asked,
+) -> Result<Status, Status> {
+    let refusal = Error::DocumentUnknown;
+    clients.audit.append(context, asked.event(order, EventOutcome::Refused, refusal.reason())).await?;
+    Ok(refusal.into())
+}
+
+/// Whose a document is and what consent says; nothing when there is no such document.
+#[derive(Default)]
+struct Asked {
+    person: Option<Person>,
+    decided: Option<Decided>,
+}
+
+impl Asked {
+    fn permitted(&self) -> Option<&Decided> {
+        self.decided.as_ref().filter(|decided| decided.permitted())
+    }
+
+    fn event(&self, order: &Order, outcome: EventOutcome, reason: &str) -> Event {
+        let released = outcome == EventOutcome::Success;
+        let disclosure = |decided| DocumentDisclosure { released, ..convert::disclosure(decided) };
+        let person = self.person.clone().unwrap_or_default();
+        Event {
+            kind: EventKind::Fetch.into(),
+            action: order.action.to_owned(),
+            outcome: outcome.into(),
+            reason: reason.to_owned(),
+            person_id: person.id,
+            patient_records: person.records,
+            documents: self.decided.iter().map(disclosure).collect(),
+            emergency_session_id: order.emergency_session_id.clone(),
+            request_id: order.request_id.clone(),
+            object_id: order.document_id.clone(),
+            ..Event::default()
+        }
+    }
+}
+
+/// Asks whose the document is and what consent says.
+async fn decide(clients: &Clients, context: &Context, order: &Order) -> Result<Asked, Status> {
     let document_id = order.document_id.clone();
     let request = context.request(GetDocumentRequest { document_id });
     let entry = match clients.registry.clone().get_document(request).await {
@@ -107,12 +135,14 @@ async fn decide(
     let Some((entry, patient)) =
         entry.and_then(|entry| entry.patient.clone().map(|patient| (entry, patient)))
     else {
-        return Ok((None, None));
+        return Ok(Asked::default());
     };
     // Documents of a patient whom the index does not know are nobody's: directives could not be found.
-    let Some(person) = clients.person(context, By::Record(patient)).await? else { return Ok((None, None)) };
+    let Some(person) = clients.person(context, By::Record(patient)).await? else {
+        return Ok(Asked::default());
+    };
     let decided = clients.decide(context, &person, vec![entry], &order.emergency_session_id).await?.pop();
-    Ok((Some(person), decided))
+    Ok(Asked { person: Some(person), decided })
 }
 
 /// Asks the custodian for the document and checks what it announces.

@@ -61,14 +61,14 @@ fn each<T, U>(at: &str, items: &[T], read: impl Fn(&str, &T) -> Result<U, Status
 }
 
 /// A text without control characters, which no name, address or identifier has.
-fn text(at: &str, text: &String) -> Result<String, Status> {
+fn text(at: &str, text: &str) -> Result<String, Status> {
     if text.chars().count() > TEXT_CHARS_MAX {
         return Err(invalid(at, format!("must be at most {TEXT_CHARS_MAX} characters")));
     }
     if text.chars().any(char::is_control) {
         return Err(invalid(at, "must have no control characters"));
     }
-    Ok(text.clone())
+    Ok(text.to_owned())
 }
 
 fn name(at: &str, name: &common::HumanName) -> Result<Name, Status> {

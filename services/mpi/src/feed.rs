@@ -54,7 +54,7 @@ async fn take_in(service: &Service, context: &Context, items: Vec<FeedPatientsRe
         let incoming = record.and_then(|record| service.incoming(context, &record));
         checked.push((item, incoming.map(|incoming| good.push(incoming))));
     }
-    let mut stored = match service.store_all(&good).await {
+    let mut stored = match service.store_all(&good, None).await {
         Ok(stored) => stored.into_iter(),
         // Nothing of the batch was stored: the sender may send it again.
         Err(error) => return vec![Err(error)],

@@ -12,7 +12,7 @@ use signpost_common::{
 };
 use signpost_linkage::decide::Decision;
 use signpost_proto::{
-    audit::v1::EventKind,
+    audit::v1::{Event, EventKind, EventOutcome},
     common::v1::Demographics,
     mpi::v1::{
         self as proto, MatchOutcome, ReviewState,
@@ -57,7 +57,11 @@ impl Service {
     }
 
     /// Stores records, each linked as the engine decides, in one transaction.
-    pub(crate) async fn store_all(&self, batch: &[Incoming]) -> Result<Vec<Registered>, Status> {
+    pub(crate) async fn store_all(
+        &self,
+        batch: &[Incoming],
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<Registered>, Status> {
         let decide = |record: &Incoming, snapshot| self.index.register(record, snapshot);
         let by = Decider {
             actor: "engine",
@@ -65,7 +69,7 @@ impl Service {
             model_version: self.index.model.version,
             now_us: self.clock.now().as_microsecond(),
         };
-        Ok(self.store.register(batch, &decide, &by).await?)
+        Ok(self.store.register(batch, &decide, &by, attempt).await?)
     }
 
     /// Records a steward's decision before it is made.
@@ -114,8 +118,10 @@ impl MasterPatientIndexService for Service {
         request: Request<proto::RegisterPatientRequest>,
     ) -> Result<Response<proto::RegisterPatientResponse>, Status> {
         let context = Context::of(&request)?;
-        let incoming = self.incoming(&context, request.get_ref())?;
-        let registered = self.store_all(&[incoming]).await?.pop();
+        let request = request.into_inner();
+        let incoming = self.incoming(&context, &request)?;
+        let attempt = Attempt::new(&context.actor(), "RegisterPatient", &request.request_id, &request);
+        let registered = self.store_all(&[incoming], attempt.as_ref()).await?.pop();
         let registered = registered.ok_or_else(|| Status::internal("nothing was registered"))?;
         Ok(Response::new(registered.into()))
     }
@@ -134,6 +140,7 @@ impl MasterPatientIndexService for Service {
         &self,
         request: Request<proto::MatchPatientRequest>,
     ) -> Result<Response<proto::MatchPatientResponse>, Status> {
+        let context = Context::of(&request)?;
         let proto::MatchPatientRequest { demographics } = request.into_inner();
         let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
         convert::enough_to_match(&record)?;
@@ -154,6 +161,18 @@ impl MasterPatientIndexService for Service {
             }
         };
         response.set_outcome(outcome);
+        // The locator records its own use, with what was released; anyone else learns here who is known.
+        if !context.inside {
+            let event = Event {
+                kind: EventKind::Locate.into(),
+                action: format!("{SERVICE}/MatchPatient"),
+                outcome: EventOutcome::Success.into(),
+                reason: outcome.as_str_name().to_owned(),
+                person_id: response.person_id.clone(),
+                ..Event::default()
+            };
+            self.audit.append(&context, event).await?;
+        }
         Ok(Response::new(response))
     }
 

@@ -1,5 +1,7 @@
 //! One conformance suite for the store, on every database.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use signpost_common::{
@@ -33,7 +35,7 @@ fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &s
 async fn register(store: &dyn Store, record: Incoming) -> Registered {
     let index = index();
     let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
-    store.register(&[record], &decide, &ENGINE).await.unwrap().pop().unwrap()
+    store.register(&[record], &decide, &ENGINE, None).await.unwrap().pop().unwrap()
 }
 
 async fn conforms(store: &dyn Store) {
@@ -42,6 +44,20 @@ async fn conforms(store: &dyn Store) {
     a_steward_moves_records(store).await;
     a_lone_record_moves_and_its_person_points_on(store).await;
     what_a_batch_brings_is_seen_within_it(store).await;
+    an_attempt_is_answered_as_it_was(store).await;
+}
+
+async fn an_attempt_is_answered_as_it_was(store: &dyn Store) {
+    let index = index();
+    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    let attempt = Attempt::new("north/ehr", "RegisterPatient", "r1", &1u32);
+    let batch = [incoming("north", "20", "Once", "Only", "1999-01-02")];
+    let first = store.register(&batch, &decide, &ENGINE, attempt.as_ref()).await.unwrap();
+    assert_eq!(first[0].outcome, LinkOutcome::NewPerson);
+    assert_eq!(store.register(&batch, &decide, &ENGINE, attempt.as_ref()).await.unwrap(), first);
+    let other = Attempt::new("north/ehr", "RegisterPatient", "r1", &2u32);
+    let reused = store.register(&batch, &decide, &ENGINE, other.as_ref()).await;
+    assert!(matches!(reused, Err(Error::Database(db::Error::RequestIdReused))));
 }
 
 async fn records_of_one_person_meet(store: &dyn Store) {
@@ -136,9 +152,12 @@ async fn what_a_batch_brings_is_seen_within_it(store: &dyn Store) {
     let batch = [
         incoming("north", "8", "Kwame", "Mensah", "1988-12-01"),
         incoming("south", "8", "Kwame", "Mensah", "1988-12-01"),
+        // The same record twice in one batch: the second is an update of the first.
+        incoming("south", "8", "Kwame", "Mensah", "1988-12-02"),
     ];
-    let done = store.register(&batch, &decide, &ENGINE).await.unwrap();
+    let done = store.register(&batch, &decide, &ENGINE, None).await.unwrap();
     assert_eq!(done[0].person, done[1].person);
+    assert_eq!(done[1].record, done[2].record);
 }
 
 #[tokio::test]

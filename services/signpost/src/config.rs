@@ -182,9 +182,12 @@ impl Config {
     /// Returns the configuration as TOML, without what is secret.
     pub fn shown(&self) -> anyhow::Result<String> {
         let mut shown = self.clone();
-        if self.is_postgres() {
-            shown.database = Secret::new("postgres://[redacted]");
-        }
+        // Whatever else it is, it may hold a password, also when it is mistyped.
+        shown.database = match self.database.expose() {
+            "sqlite" | "memory" => self.database.clone(),
+            _ if self.is_postgres() => Secret::new("postgres://[redacted]"),
+            _ => Secret::new("[redacted]"),
+        };
         Ok(toml::to_string_pretty(&shown)?)
     }
 
@@ -230,6 +233,8 @@ mod tests {
         let config = Config { database: Secret::new("postgres://u:hunter2@h/d"), ..Config::default() };
         assert!(!config.shown().unwrap().contains("hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
+        let mistyped = Config { database: Secret::new("mysql://u:hunter2@h/d"), ..Config::default() };
+        assert!(!mistyped.shown().unwrap().contains("hunter2"));
         let wrong = Config { database: Secret::new("mysql://u:hunter2@h/d"), ..Config::default() };
         assert!(!wrong.location(Service::Mpi).unwrap_err().to_string().contains("hunter2"));
     }

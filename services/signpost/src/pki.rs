@@ -18,17 +18,22 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    signature::{Ed25519KeyPair, KeyPair as _},
+};
 use jiff::{Timestamp, ToSpan};
+use pem::Pem;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SanType,
+    KeyUsagePurpose, SanType,
 };
 use serde::{Deserialize, Serialize};
 use signpost_common::{
     clock::{Clock, SystemClock},
     id::MemberId,
     rpc::{
-        pem::{self, MEMBER_URN},
+        pem::{self as certificates, MEMBER_URN},
         token::{self, Signer},
     },
 };
@@ -129,8 +134,8 @@ fn read_member(folder: &Path, entry: Entry) -> anyhow::Result<domain::Member> {
     }
     for file in &entry.certificates {
         let path = folder.join(file);
-        let chain = pem::certificates(&path)?;
-        let facts = pem::facts(&chain[0]).with_context(|| format!("reading {}", path.display()))?;
+        let chain = certificates::certificates(&path)?;
+        let facts = certificates::facts(&chain[0]).with_context(|| format!("reading {}", path.display()))?;
         if facts.member_id != member.id {
             bail!("the certificate {} is that of {}, not of {}", path.display(), facts.member_id, member.id);
         }
@@ -233,9 +238,12 @@ fn create_member(dir: &Path, authority: &Issuer<'_, KeyPair>, member: &NewMember
     let (purposes, token_keys) = match member.kind {
         Kind::Exchange => (vec![], vec![]),
         _ => {
-            let pair = KeyPair::generate_for(&PKCS_ED25519)?;
-            write_secret(&folder.join("token.pem"), &pair.serialize_pem())?;
-            write(&folder.join("token.pub.pem"), &pair.public_key_pem())?;
+            // PKCS #8 version 1, which every library reads; version 2 carries the public key too and few do.
+            let pair = Ed25519KeyPair::generate()?;
+            let private = Pem::new("PRIVATE KEY", pair.to_pkcs8v1()?.as_ref());
+            write_secret(&folder.join("token.pem"), &pem::encode(&private))?;
+            let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key())?;
+            write(&folder.join("token.pub.pem"), &pem::encode(&Pem::new("PUBLIC KEY", public.as_ref())))?;
             let purposes = match member.kind {
                 Kind::Payer => ["HPAYMT", "HOPERAT"].as_slice(),
                 Kind::PublicHealth => &["PUBHLTH"],
@@ -313,8 +321,8 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
 /// Opens the token key of a member in a folder that [`create`] made.
 pub fn signer(dir: &Path, id: &MemberId) -> anyhow::Result<Signer> {
     let folder = dir.join(id.as_str());
-    let chain = pem::certificates(&folder.join("cert.pem"))?;
-    let facts = pem::facts(&chain[0])?;
+    let chain = certificates::certificates(&folder.join("cert.pem"))?;
+    let facts = certificates::facts(&chain[0])?;
     Ok(Signer::from_file(id.clone(), KID, &folder.join("token.pem"), &facts.fingerprint)?)
 }
 

@@ -195,7 +195,8 @@ async fn exchange(
     if has(Service::Consent) {
         let database = config.location(Service::Consent)?;
         let settings = signpost_consent::Config { database, network_default: config.consent.network_default };
-        let deps = signpost_consent::Deps { audit: audit.clone(), clock: clock.clone() };
+        let patients = Arc::new(signpost_consent::Index::new(peers.to(Service::Mpi, mpi_routes.as_ref())?));
+        let deps = signpost_consent::Deps { audit: audit.clone(), patients, clock: clock.clone() };
         let built = signpost_consent::build(settings, deps).await.with_context(opening(Service::Consent))?;
         routes.push(built.clone());
         consent_routes = Some(built);

@@ -39,7 +39,7 @@ const UNIQUE_ID_CHARS_MAX: usize = 256;
 const MIME_CHARS_MAX: usize = 128;
 const CODE_CHARS_MAX: usize = 64;
 const TEXT_CHARS_MAX: usize = 256;
-const LABELS_MAX: usize = 64;
+const LABELS_MAX: usize = 32;
 const READ_BYTES: usize = 64 << 10;
 
 /// One document. `Debug` names it and tells nothing of the patient.

@@ -72,7 +72,7 @@ class Member:
         self.ca = (pki / "ca.pem").read_bytes()
         self.cert = (pki / member_id / "cert.pem").read_bytes()
         self.key = (pki / member_id / "key.pem").read_bytes()
-        self.token_key = load_pem_private_key((pki / member_id / "token.pem").read_bytes(), None)
+        self.token_key = pki / member_id / "token.pem"
 
     def connect(self, address):
         credentials = grpc.ssl_channel_credentials(self.ca, self.key, self.cert)
@@ -97,7 +97,8 @@ class Member:
             "cnf": {"x5t#S256": base64url(fingerprint)},
         }
         signed = ".".join(base64url(json.dumps(part).encode()) for part in (header, claims))
-        return signed + "." + base64url(self.token_key.sign(signed.encode()))
+        key = load_pem_private_key(self.token_key.read_bytes(), None)
+        return signed + "." + base64url(key.sign(signed.encode()))
 
     def authorization(self):
         return [("authorization", "Bearer " + self.token())]

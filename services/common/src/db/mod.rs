@@ -63,7 +63,7 @@ pub enum Error {
     #[error("migrating the database")]
     Migrate(#[from] MigrateError),
     /// The folder of the file could not be made.
-    #[error("making the data folder {0}")]
+    #[error("making the data folder {0} or a file in it")]
     Folder(PathBuf, #[source] std::io::Error),
     /// A stored row does not have the form it was written in.
     #[error("reading a stored {0}")]

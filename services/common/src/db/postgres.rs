@@ -1,6 +1,9 @@
 //! PostgreSQL 15 or newer: one schema a service.
 
+use std::time::Duration;
+
 use sqlx::{
+    ConnectOptions, Connection,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
@@ -15,6 +18,9 @@ pub const BEGIN: &str = "BEGIN";
 
 /// False: other writers may change rows between two statements of a transaction unless it locks.
 pub const ONE_WRITER: bool = false;
+
+/// Longest wait for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections of one service.
 #[derive(Debug, Clone)]
@@ -37,7 +43,10 @@ pub async fn open(
     let options = options
         .application_name(&format!("signpost-{schema}"))
         .options([("search_path", schema), ("plan_cache_mode", "force_generic_plan")]);
+    // A pool would try for its whole time limit; one connection says at once what is wrong.
+    options.connect().await?.close().await?;
     let pool = PgPoolOptions::new()
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_connections(connections_max)
         .test_before_acquire(false)
         .connect_with(options)

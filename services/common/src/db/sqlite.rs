@@ -1,6 +1,10 @@
 //! SQLite: one file a service, write-ahead log, one writer.
 
-use std::{path::Path, time::Duration};
+use std::{
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     migrate::Migrator,
@@ -29,6 +33,13 @@ pub struct Pools {
     pub write: SqlitePool,
 }
 
+/// Makes the folder and the file when they are missing, for their owner alone. SQLite gives the write-ahead log the
+/// permissions of its file.
+fn make_private(folder: &Path, file: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
+}
+
 /// Opens a file, or a database in memory, and brings its schema up to date.
 pub async fn open(path: Option<&Path>, migrations: &Migrator) -> Result<Pools, Error> {
     let Some(path) = path else {
@@ -45,7 +56,7 @@ pub async fn open(path: Option<&Path>, migrations: &Migrator) -> Result<Pools, E
         return Ok(Pools { read: only.clone(), write: only });
     };
     if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await.map_err(|error| Error::Folder(folder.to_owned(), error))?;
+        make_private(folder, path).map_err(|error| Error::Folder(folder.to_owned(), error))?;
     }
     let options = SqliteConnectOptions::new()
         .filename(path)

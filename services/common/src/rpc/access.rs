@@ -20,7 +20,8 @@ pub struct Rule {
     pub members: &'static [Role],
     /// Roles of the operator's users.
     pub operator: &'static [Role],
-    /// Whether any certificate of an active member is enough, without a token.
+    /// Whether any certificate that verifies is enough, without a token and without asking the directory: what it
+    /// tells is no secret, and must be told when the directory is down.
     pub open: bool,
 }
 

@@ -49,9 +49,6 @@ pub const CALLER_METADATA: &str = "signpost-caller-bin";
 /// Longest time a call may take when it does not say.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Largest message that is accepted.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-
 /// What is known of a call once it has been admitted.
 #[derive(Debug, Clone)]
 pub struct Context {

@@ -33,12 +33,14 @@ pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Stores records in order, each linked as `decide` says, all in one transaction. When two writers bring the same
-    /// newcomer at once, the later one sees the earlier one's record.
+    /// newcomer at once, the later one sees the earlier one's record. An attempt that was carried out before is
+    /// answered as it was then.
     async fn register(
         &self,
         batch: &[Incoming],
         decide: &Decide<'_>,
         by: &Decider<'_>,
+        attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error>;
 
     /// Returns records that share a blocking key with a query, at most

@@ -1,6 +1,6 @@
 // Registration, in few statements however many records; included by `sqlite` and by `postgres` after `sql.rs`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use signpost_proto::mpi::v1::LinkOutcome;
 use sqlx::QueryBuilder;
@@ -20,6 +20,23 @@ fn without_repeats(batch: &[Incoming]) -> Vec<&[Incoming]> {
     }
     parts.push(&batch[start..]);
     parts
+}
+
+/// A response to replay: a line for each record.
+fn pack_registered(registered: &[Registered]) -> Vec<u8> {
+    let line = |r: &Registered| format!("{} {} {}\n", r.record, r.person, r.outcome as i32);
+    registered.iter().map(line).collect::<String>().into_bytes()
+}
+
+fn unpack_registered(response: &[u8]) -> Result<Vec<Registered>, db::Error> {
+    let corrupt = || db::Error::Corrupt("response");
+    let registered = |line: &str| {
+        let [record, person, outcome] = line.split(' ').collect::<Vec<_>>().try_into().map_err(|_| corrupt())?;
+        let outcome: i64 = outcome.parse().map_err(|_| corrupt())?;
+        let (record, person) = (parse(record, "record")?, parse(person, "person")?);
+        Ok(Registered { record, person, outcome: number(outcome, "link outcome")? })
+    };
+    std::str::from_utf8(response).map_err(|_| corrupt())?.lines().map(registered).collect()
 }
 
 /// A stored record of the batch.
@@ -148,7 +165,7 @@ impl Known {
         if stored.as_ref().is_some_and(|stored| stored.unchanged) {
             return Snapshot { stored, ..Snapshot::default() };
         }
-        let slots: HashSet<usize> =
+        let slots: BTreeSet<usize> =
             incoming.keys.iter().filter_map(|key| self.slots_of_key.get(key)).flatten().copied().collect();
         let others = slots.iter().filter(|slot| Some(*slot) != own);
         let candidate = |slot: &usize| {

@@ -320,8 +320,12 @@ impl Store for SqlStore {
         batch: &[Incoming],
         decide: &Decide<'_>,
         by: &Decider<'_>,
+        attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(response) = replayed(&mut tx, attempt).await? {
+            return Ok(unpack_registered(&response)?);
+        }
         let keys = batch.iter().flat_map(|record| record.keys.iter().copied().chain([record.identity]));
         let keys: Vec<i64> = keys.collect();
         lock_stripes(&mut tx, &keys).await?;
@@ -329,6 +333,7 @@ impl Store for SqlStore {
         for part in without_repeats(batch) {
             registered.extend(register_part(&mut tx, part, decide, by).await?);
         }
+        keep_response(&mut tx, attempt, &pack_registered(&registered), by.now_us).await?;
         tx.commit().await?;
         Ok(registered)
     }

@@ -20,7 +20,7 @@ use signpost_proto::{
 };
 use tokio::{fs::File, io::AsyncWriteExt};
 
-use super::{Who, explain, request_id, table};
+use super::{Who, counted, explain, request_id, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Locate {
@@ -51,7 +51,7 @@ pub(super) struct Locate {
     #[arg(long, value_name = "IDENTIFIER")]
     identifier: Option<String>,
     /// Local id of the patient at your own organisation, instead of demographics
-    #[arg(long, conflicts_with_all = ["given", "family"], value_name = "ID")]
+    #[arg(long, conflicts_with_all = ["given", "family", "birth_date", "address", "city", "postcode", "phone", "identifier"], value_name = "ID")]
     local_id: Option<String>,
     /// Emergency session to apply
     #[arg(long, default_value = "", value_name = "SESSION")]
@@ -174,7 +174,8 @@ pub(crate) fn show_sources(sources: &[SourceOutcome]) {
 
 pub(crate) fn show_completion(completion: &Completion) {
     let Completion { asked, answered, pointers, truncated, emergency_could_show_more, .. } = completion;
-    println!("{pointers} documents; {answered} of {asked} members answered");
+    let documents = counted(*pointers, "document", "documents");
+    println!("{documents}; {answered} of {} answered", counted(*asked, "member", "members"));
     if *truncated {
         println!("there are more documents than were asked for");
     }

@@ -36,7 +36,8 @@ pub(super) enum Import {
     ///
     /// The header names columns, in any order: record_id or mrn (one is needed: the patient's identifier at the
     /// member), given, middle, family, suffix, birth_date (YYYY-MM-DD), sex (female, male, other), address, city,
-    /// state, postcode, phone, email, national_id. Several values in one cell are split by `|`.
+    /// state, postcode, phone, email, national_id. Columns source and recorded_on may be there and are not read.
+    /// Several values in one cell are split by `|`.
     People(Files),
     /// Pointers to documents from a folder with index.csv, as `serve --only source` serves it
     Documents(Files),
@@ -46,7 +47,7 @@ pub(super) enum Import {
 pub(super) struct Files {
     #[command(flatten)]
     who: Who,
-    /// CSV file, or folder with index.csv
+    /// CSV file of people, or folder of documents with index.csv
     path: PathBuf,
     /// Write refused lines to this CSV file: line, reason, field, message
     #[arg(long, value_name = "FILE")]
@@ -65,6 +66,12 @@ struct Reject {
 impl Reject {
     fn new(line: u64, reason: &str, message: impl Into<String>) -> Self {
         Self { line, reason: reason.into(), field: String::new(), message: message.into() }
+    }
+
+    /// A line that the exchange refused. Its message begins with the field, which has a column of its own here.
+    fn refused(line: u64, reason: String, field: String, message: &str) -> Self {
+        let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(message).to_owned();
+        Self { line, reason, field, message }
     }
 }
 
@@ -101,12 +108,9 @@ async fn people(files: Files) -> anyhow::Result<ExitCode> {
     while let Some(answer) = answers.message().await.map_err(|e| interrupted(&counts, &explain(&e)))? {
         match answer.result {
             Some(mpi::feed_patients_response::Result::Registered(done)) => counts.add(done.outcome()),
-            Some(mpi::feed_patients_response::Result::Error(error)) => refused.push(Reject {
-                line: answer.item,
-                reason: error.reason,
-                field: error.field,
-                message: error.message,
-            }),
+            Some(mpi::feed_patients_response::Result::Error(error)) => {
+                refused.push(Reject::refused(answer.item, error.reason, error.field, &error.message));
+            }
             None => {}
         }
         bar.set_message(counts.total().to_string());
@@ -210,6 +214,16 @@ fn read_people(
             let at = COLUMNS.iter().position(|name| *name == column).and_then(|i| places[i]);
             at.and_then(|at| row.get(at)).unwrap_or_default()
         };
+        if !matches!(
+            cell("sex").to_ascii_lowercase().as_str(),
+            "" | "female" | "f" | "male" | "m" | "other" | "o"
+        ) {
+            let field = "sex".to_owned();
+            let (reason, message) =
+                ("INVALID_FIELD".to_owned(), "must be female, male, other or empty".to_owned());
+            rejects.send(Reject { line, reason, field, message }).ok();
+            continue;
+        }
         let record = RegisterPatientRequest {
             local_id: row.get(id).unwrap_or_default().to_owned(),
             demographics: Some(demographics(cell)),
@@ -304,12 +318,9 @@ async fn documents(files: Files) -> anyhow::Result<ExitCode> {
                 known += 1
             }
             Some(registry::register_documents_response::Result::Registered(_)) => new += 1,
-            Some(registry::register_documents_response::Result::Error(error)) => refused.push(Reject {
-                line: answer.item,
-                reason: error.reason,
-                field: error.field,
-                message: error.message,
-            }),
+            Some(registry::register_documents_response::Result::Error(error)) => {
+                refused.push(Reject::refused(answer.item, error.reason, error.field, &error.message));
+            }
             None => {}
         }
         bar.set_message((new + known).to_string());

@@ -161,6 +161,9 @@ fn explain(error: &Status) -> anyhow::Error {
         tonic::Code::Unavailable | tonic::Code::Unknown if status::reason(error).is_empty() => {
             "; is the exchange running, and is --endpoint right?"
         }
+        tonic::Code::Unimplemented if status::reason(error).is_empty() => {
+            "; the process at --endpoint does not run the service that this needs"
+        }
         _ => "",
     };
     let message = if error.message().is_empty() { "no message" } else { error.message() };
@@ -175,6 +178,11 @@ fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(header);
     table
+}
+
+/// Counts things as people do.
+fn counted(count: u32, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 /// Makes a fresh request id.

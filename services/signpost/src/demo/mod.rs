@@ -60,10 +60,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let world = World::start(&options.dir, listen).await?;
     let loaded = load::feed(&world, population).await?;
     println!("{loaded}\n");
-    let told = story::tell(&world).await?;
+    story::tell(&world).await?;
     story::measure(&world, &loaded.samples).await?;
     println!("\nIn all {:.1} s.", began.elapsed().as_secs_f64());
-    try_by_hand(&options, &world, &told);
+    try_by_hand(&options, &world);
     if options.keep {
         println!("\nThe exchange keeps running; Ctrl-C ends it.");
         tokio::signal::ctrl_c().await?;
@@ -85,28 +85,25 @@ fn prepare(dir: &Path) -> anyhow::Result<()> {
     std::fs::write(dir.join(MARKER), "").with_context(working)
 }
 
-fn try_by_hand(options: &Options, world: &World, told: &story::Told) {
-    let pki = world.pki.display();
-    println!("\nTo try by hand:");
+fn try_by_hand(options: &Options, world: &World) {
     let mut endpoint = world.endpoint.clone();
+    println!("\nTo try by hand:");
     if !options.keep {
-        println!(
-            "  signpost demo --keep                 # leaves the exchange running; then, in another terminal:"
-        );
         endpoint = "https://127.0.0.1:7443".to_owned();
+        let dir = options.dir.display();
+        println!("  signpost demo --keep --dir {dir}    # leaves the exchange running; then, in another terminal:");
     }
+    let pki = world.pki.display();
     let who = format!("--as {} --user dr.lee --pki {pki} --endpoint {endpoint}", world::ED);
-    println!(
-        "  signpost locate {who} \\\n      --given Jayne --family Doe --birth-date 1984-07-19 --address '12 Chestnut St' --postcode 78701"
-    );
-    println!(
-        "  signpost emergency {who} \\\n      --text 'found unconscious at the roadside' {}",
-        told.unconscious_person_id
-    );
-    println!(
-        "  signpost locate {who} \\\n      --given John --family Roe --birth-date 1961-02-11 --emergency SESSION"
-    );
-    println!("  signpost fetch {who} \\\n      --emergency SESSION --out document.json DOCUMENT");
+    let jane =
+        "--given Jayne --family Doe --birth-date 1984-07-19 --address '12 Chestnut St' --postcode 78701";
+    let john = "--given John --family Roe --birth-date 1961-02-11";
+    println!("  signpost locate {who} \\\n      {jane}");
+    println!("  signpost fetch {who} \\\n      --out document.json DOCUMENT");
+    println!("  signpost locate {who} \\\n      {john}");
+    println!("  signpost emergency {who} \\\n      --text 'found unconscious at the roadside' PERSON");
+    println!("  signpost locate {who} \\\n      {john} --emergency SESSION");
+    println!("with the DOCUMENT, PERSON and SESSION that the command before it names;");
     println!("where `signpost` is `cargo run --release --bin signpost --`.");
 }
 

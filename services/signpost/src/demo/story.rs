@@ -24,11 +24,6 @@ use super::{
 };
 use crate::cli::{show_completion, show_person, show_pointers};
 
-/// What later commands can name.
-pub(super) struct Told {
-    pub(super) unconscious_person_id: String,
-}
-
 /// The answer to a locate.
 struct Answer {
     person: PersonOutcome,
@@ -37,7 +32,7 @@ struct Answer {
 }
 
 /// Tells the story.
-pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
+pub(super) async fn tell(world: &World) -> anyhow::Result<()> {
     chapter(
         1,
         "Jane Doe decides at home, in Boston: treatment may see her records, except what is psychiatric",
@@ -89,7 +84,9 @@ pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
     for sentence in who_looked(world).await? {
         println!("- {sentence}");
     }
-    Ok(Told { unconscious_person_id: person_id })
+    let directive_id = jane_decides(world).await?;
+    println!("\nJane permits treatment again (directive {directive_id}).");
+    Ok(())
 }
 
 /// Locates people of the population one after another and prints how long it took.
