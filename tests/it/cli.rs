@@ -149,7 +149,7 @@ async fn a_user_comes_from_nothing_to_a_running_exchange() -> anyhow::Result<()>
     let file = folder.join("absolute.toml");
     fs::write(&file, absolute)?;
     let file = file.to_str().context("path")?;
-    let (process, address) = Process::serve(&["serve", "--config", file]).await?;
+    let (process, address) = Process::serve(&["serve", "--config", file], Stdio::inherit()).await?;
     let endpoint = format!("https://{address}");
     for more in [vec![], vec!["--service", "audit"]] {
         let asked = [["health", "--endpoint", &endpoint].as_slice(), &more].concat();

@@ -49,6 +49,7 @@ pub struct Builder {
     topology: Topology,
     network_default: NetworkDefault,
     sources: bool,
+    logs_everything: bool,
 }
 
 /// A running exchange and its members.
@@ -70,10 +71,11 @@ pub struct Process {
 
 impl Process {
     /// Starts the command and waits until it says where it listens.
-    pub async fn serve(arguments: &[&str]) -> anyhow::Result<(Self, String)> {
+    pub async fn serve(arguments: &[&str], log: impl Into<Stdio>) -> anyhow::Result<(Self, String)> {
         let mut child = Command::new(binary()?)
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(log)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
@@ -133,7 +135,7 @@ pub fn postgres() -> Option<String> {
 impl Cluster {
     /// Begins to describe a cluster: opt-out, with sources.
     pub fn builder(topology: Topology) -> Builder {
-        Builder { topology, network_default: NetworkDefault::OptOut, sources: true }
+        Builder { topology, network_default: NetworkDefault::OptOut, sources: true, logs_everything: false }
     }
 
     /// Starts a cluster in this process, opt-out, with sources.
@@ -149,6 +151,11 @@ impl Cluster {
     /// Returns the folder with keys.
     pub fn pki(&self) -> PathBuf {
         self.dir.path().join("pki")
+    }
+
+    /// Returns what a process that logs everything has logged.
+    pub fn log(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.dir.path().join("log"))?)
     }
 
     /// Returns the address of a service: `https://host:port`.
@@ -227,7 +234,11 @@ impl Cluster {
         for service in only {
             arguments.extend(["--only", service.name()]);
         }
-        let (process, _) = Process::serve(&arguments).await?;
+        let log = match self.config.telemetry.filter.as_str() {
+            "trace" => std::fs::File::create(self.dir.path().join("log"))?.into(),
+            _ => Stdio::inherit(),
+        };
+        let (process, _) = Process::serve(&arguments, log).await?;
         self.processes.insert(service, process);
         Ok(())
     }
@@ -255,6 +266,13 @@ impl Builder {
         self
     }
 
+    /// Lets processes log all they can, to a file: see [`Cluster::log`].
+    #[must_use]
+    pub fn logging_everything(mut self) -> Self {
+        self.logs_everything = true;
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> anyhow::Result<Cluster> {
         let dir = tempfile::tempdir()?;
@@ -279,7 +297,10 @@ impl Builder {
             ..Config::default()
         };
         config.consent.network_default = self.network_default;
-        config.telemetry.filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into());
+        config.telemetry.filter = match self.logs_everything {
+            true => "trace".into(),
+            false => std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()),
+        };
         let mut cluster = Cluster {
             dir,
             config,

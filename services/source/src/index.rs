@@ -15,7 +15,10 @@ use csv::StringRecord;
 use jiff::Timestamp;
 use signpost_common::{hash::Sha256, id, id::RecordRef};
 
-use crate::Error;
+use crate::{
+    Error,
+    rows::{Row, Rows},
+};
 
 /// Name of the index file.
 pub const FILE: &str = "index.csv";
@@ -103,11 +106,10 @@ impl Index {
         let folder = folder.canonicalize().map_err(|error| Error::Folder(folder.to_owned(), error))?;
         let path = folder.join(FILE);
         let unreadable = |error: io::Error| Error::Index(path.clone(), error);
-        let mut reader = csv::Reader::from_reader(File::open(&path).map_err(unreadable)?);
-        match reader.headers() {
-            Ok(header) if *header == COLUMNS[..] => {}
-            Err(error) if error.is_io_error() => return Err(unreadable(error.into())),
-            Ok(_) | Err(_) => return Err(Error::Header(path)),
+        let mut rows = Rows::new(File::open(&path).map_err(unreadable)?);
+        let header = rows.next().map_err(unreadable)?.and_then(|row| row.cells.ok());
+        if header.is_none_or(|header| header != COLUMNS[..]) {
+            return Err(Error::Header(path));
         }
         let mut index = Self {
             folder,
@@ -116,23 +118,13 @@ impl Index {
             by_patient: HashMap::new(),
             problems: vec![],
         };
-        let mut row = StringRecord::new();
-        loop {
-            match reader.read_record(&mut row) {
-                Ok(false) => return Ok(index),
-                Ok(true) => {
-                    let line = row.position().map_or(0, csv::Position::line);
-                    if let Err(reason) = entry(&row).and_then(|entry| index.add(entry)) {
-                        index.problems.push(Problem { line, reason });
-                    }
-                }
-                Err(error) if error.is_io_error() => return Err(unreadable(error.into())),
-                Err(error) => {
-                    let line = error.position().map_or(0, csv::Position::line);
-                    index.problems.push(Problem { line, reason: malformed(&error) });
-                }
+        while let Some(Row { line, cells, .. }) = rows.next().map_err(unreadable)? {
+            let added = cells.map_err(str::to_owned).and_then(|cells| entry(line, &cells));
+            if let Err(reason) = added.and_then(|entry| index.add(entry)) {
+                index.problems.push(Problem { line, reason });
             }
         }
+        Ok(index)
     }
 
     fn add(&mut self, entry: Entry) -> Result<(), String> {
@@ -184,17 +176,10 @@ impl Index {
     }
 }
 
-fn malformed(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { len, .. } => {
-            format!("has {len} columns and not {}", COLUMNS.len())
-        }
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8".to_owned(),
-        _ => "is not CSV".to_owned(),
+fn entry(line: u64, row: &StringRecord) -> Result<Entry, String> {
+    if row.len() != COLUMNS.len() {
+        return Err(format!("has {} columns and not {}", row.len(), COLUMNS.len()));
     }
-}
-
-fn entry(row: &StringRecord) -> Result<Entry, String> {
     let cell = |column: &str| {
         let place = COLUMNS.iter().position(|name| *name == column);
         place.and_then(|place| row.get(place)).unwrap_or_default()
@@ -210,7 +195,7 @@ fn entry(row: &StringRecord) -> Result<Entry, String> {
         return Err(format!("labels: must be at most {LABELS_MAX}"));
     }
     Ok(Entry {
-        line: row.position().map_or(0, csv::Position::line),
+        line,
         local_id: local_id.to_owned(),
         unique_id: required("unique_id", UNIQUE_ID_CHARS_MAX)?,
         path: relative(cell("path")).ok_or("path: must be relative and stay in the folder")?,

@@ -44,3 +44,31 @@ async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sq
 
 include!("sql.rs");
 include!("register.rs");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn candidates_are_found_by_index() {
+        let Some(db::Location::Postgres { url, schema, connections_max }) = db::scratch_postgres("mpi_plans")
+        else {
+            eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+            return;
+        };
+        let pools = db::postgres::open(&url, schema, connections_max, &super::super::POSTGRES).await.unwrap();
+        let mut c = pools.read.acquire().await.unwrap();
+        // An empty table is read whole whatever indexes it has, unless that is made dear.
+        sqlx::query("SET enable_seqscan = off").execute(&mut *c).await.unwrap();
+        for query in [CANDIDATES, ROWS_OF_KEYS, COMPARISONS] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN {query}"));
+            let mut explain = sqlx::query_as(explain).bind(key_list(&[1]));
+            if query.contains("$2") {
+                explain = explain.bind(9i64);
+            }
+            let plan: Vec<(String,)> = explain.fetch_all(&mut *c).await.unwrap();
+            assert!(plan.iter().any(|(line,)| line.contains("_pkey")), "{plan:?}");
+            assert!(!plan.iter().any(|(line,)| line.contains("Seq Scan")), "{plan:?}");
+        }
+    }
+}

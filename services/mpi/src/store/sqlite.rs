@@ -38,3 +38,25 @@ async fn lock_stripes(_: &mut sqlx::SqliteConnection, _: &[i64]) -> Result<(), s
 
 include!("sql.rs");
 include!("register.rs");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn candidates_are_found_by_index() {
+        let pools = db::sqlite::open(None, &super::super::SQLITE).await.unwrap();
+        for query in [CANDIDATES, ROWS_OF_KEYS, COMPARISONS] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+            let mut explain = sqlx::query_as(explain).bind(key_list(&[1]));
+            if query.contains("$2") {
+                explain = explain.bind(9i64);
+            }
+            let plan: Vec<(i64, i64, i64, String)> = explain.fetch_all(&pools.read).await.unwrap();
+            let scans = |line: &&String| line.starts_with("SCAN") && !line.contains("json_each");
+            let lines: Vec<&String> = plan.iter().map(|(.., line)| line).collect();
+            assert_eq!(lines.iter().find(|line| scans(line)), None, "{lines:?}");
+            assert!(lines.iter().any(|line| line.starts_with("SEARCH")), "{lines:?}");
+        }
+    }
+}

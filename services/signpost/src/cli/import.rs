@@ -7,15 +7,19 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use csv::StringRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use signpost_proto::{
     common::v1::{Address, AdministrativeSex, Demographics, HumanName, Identifier, PurposeOfUse, Role},
     mpi::v1::{self as mpi, FeedPatientsRequest, RegisterPatientRequest},
     registry::v1::{self as registry, RegisterDocumentsRequest},
 };
-use signpost_source::index::{Index, hash_file};
+use signpost_source::{
+    index::{Index, hash_file},
+    rows::{Row, Rows},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -182,62 +186,69 @@ fn read_people(
     rejects: &mpsc::UnboundedSender<Reject>,
 ) -> anyhow::Result<()> {
     let reading = || format!("reading {}", path.display());
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(BufReader::new(file));
-    let header = reader.headers().with_context(reading)?.clone();
-    let place = |name: &str| header.iter().position(|column| column == name);
-    let Some(id) = place("mrn").or_else(|| place("record_id")) else {
-        bail!("{}: the header must have a column `mrn` or `record_id`", path.display());
-    };
+    let mut rows = Rows::new(BufReader::new(file));
+    let header = rows.next().with_context(reading)?.and_then(|row| row.cells.ok()).unwrap_or_default();
+    let columns = Columns::new(&header).with_context(reading)?;
     let unknown: Vec<_> = header.iter().filter(|c| !COLUMNS.contains(c) && *c != "recorded_on").collect();
     if !unknown.is_empty() {
         progress.suspend(|| eprintln!("columns that are not known and not read: {}", unknown.join(", ")));
     }
-    let places = COLUMNS.map(place);
-    for row in reader.records() {
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
-                rejects.send(Reject::new(line, "MALFORMED_LINE", error.to_string())).ok();
-                continue;
+    while let Some(Row { line, end, cells }) = rows.next().with_context(reading)? {
+        progress.set_position(end);
+        let malformed = |why: &str| Reject::new(line, "MALFORMED_LINE", why);
+        match cells.map_err(malformed).and_then(|cells| columns.record(line, &cells)) {
+            Ok(record) => {
+                if items.blocking_send(FeedPatientsRequest { item: line, record: Some(record) }).is_err() {
+                    // The feed ended early; its error says why.
+                    return Ok(());
+                }
             }
-        };
-        let line = row.position().map_or(0, csv::Position::line);
-        progress.set_position(row.position().map_or(0, csv::Position::byte));
-        if row.len() != header.len() {
-            let message = format!("has {} cells where the header has {}", row.len(), header.len());
-            rejects.send(Reject::new(line, "MALFORMED_LINE", message)).ok();
-            continue;
-        }
-        let cell = |column: &str| {
-            let at = COLUMNS.iter().position(|name| *name == column).and_then(|i| places[i]);
-            at.and_then(|at| row.get(at)).unwrap_or_default()
-        };
-        if !matches!(
-            cell("sex").to_ascii_lowercase().as_str(),
-            "" | "female" | "f" | "male" | "m" | "other" | "o"
-        ) {
-            let field = "sex".to_owned();
-            let (reason, message) =
-                ("INVALID_FIELD".to_owned(), "must be female, male, other or empty".to_owned());
-            rejects.send(Reject { line, reason, field, message }).ok();
-            continue;
-        }
-        let record = RegisterPatientRequest {
-            local_id: row.get(id).unwrap_or_default().to_owned(),
-            demographics: Some(demographics(cell)),
-            request_id: String::new(),
-        };
-        if items.blocking_send(FeedPatientsRequest { item: line, record: Some(record) }).is_err() {
-            // The feed ended early; its error says why.
-            return Ok(());
+            Err(reject) => {
+                rejects.send(reject).ok();
+            }
         }
     }
     Ok(())
 }
 
-fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Demographics {
+/// Where a file has its columns.
+struct Columns {
+    count: usize,
+    id: usize,
+    places: [Option<usize>; COLUMNS.len()],
+}
+
+impl Columns {
+    fn new(header: &StringRecord) -> anyhow::Result<Self> {
+        let place = |name: &str| header.iter().position(|column| column == name);
+        let id = place("mrn").or_else(|| place("record_id"));
+        let id = id.context("the header must have a column `mrn` or `record_id`")?;
+        Ok(Self { count: header.len(), id, places: COLUMNS.map(place) })
+    }
+
+    fn record(&self, line: u64, row: &StringRecord) -> Result<RegisterPatientRequest, Reject> {
+        if row.len() != self.count {
+            let message = format!("has {} cells where the header has {}", row.len(), self.count);
+            return Err(Reject::new(line, "MALFORMED_LINE", message));
+        }
+        let cell = |column: &str| {
+            let at = COLUMNS.iter().position(|name| *name == column).and_then(|i| self.places[i]);
+            at.and_then(|at| row.get(at)).unwrap_or_default()
+        };
+        let demographics = demographics(cell).ok_or_else(|| Reject {
+            field: "sex".to_owned(),
+            ..Reject::new(line, "INVALID_FIELD", "must be female, male, other or empty")
+        })?;
+        Ok(RegisterPatientRequest {
+            local_id: row.get(self.id).unwrap_or_default().to_owned(),
+            demographics: Some(demographics),
+            request_id: String::new(),
+        })
+    }
+}
+
+/// Reads what is known of a person; `None` when the sex cannot be read.
+fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Option<Demographics> {
     let values = |column: &str| -> Vec<String> {
         cell(column).split('|').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect()
     };
@@ -261,10 +272,11 @@ fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Demographics {
         "female" | "f" => AdministrativeSex::Female,
         "male" | "m" => AdministrativeSex::Male,
         "other" | "o" => AdministrativeSex::Other,
-        _ => AdministrativeSex::Unspecified,
+        "" => AdministrativeSex::Unspecified,
+        _ => return None,
     };
     let identifier = |value| Identifier { system: NATIONAL_ID_SYSTEM.to_owned(), value };
-    Demographics {
+    Some(Demographics {
         names: names.collect(),
         birth_date: cell("birth_date").to_owned(),
         sex: sex.into(),
@@ -273,7 +285,7 @@ fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Demographics {
         emails: values("email"),
         identifiers: values("national_id").into_iter().map(identifier).collect(),
         multiple_birth_order: 0,
-    }
+    })
 }
 
 async fn documents(files: Files) -> anyhow::Result<ExitCode> {
@@ -338,18 +350,7 @@ async fn documents(files: Files) -> anyhow::Result<ExitCode> {
 
 /// Shows what was refused, and writes all of it to a file when one is named. Refused lines fail the command.
 fn report(mut refused: Vec<Reject>, file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    if refused.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
     refused.sort_by_key(|reject| reject.line);
-    let mut rows = table(&["line", "reason", "field", "message"]);
-    for reject in refused.iter().take(SHOWN_MAX) {
-        rows.add_row([&reject.line.to_string(), &reject.reason, &reject.field, &reject.message]);
-    }
-    println!("{rows}");
-    if refused.len() > SHOWN_MAX {
-        println!("and {} more", refused.len() - SHOWN_MAX);
-    }
     if let Some(path) = file {
         let mut writer =
             csv::Writer::from_path(path).with_context(|| format!("writing {}", path.display()))?;
@@ -363,7 +364,19 @@ fn report(mut refused: Vec<Reject>, file: Option<&Path>) -> anyhow::Result<ExitC
             ])?;
         }
         writer.flush()?;
-    } else {
+    }
+    if refused.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["line", "reason", "field", "message"]);
+    for reject in refused.iter().take(SHOWN_MAX) {
+        rows.add_row([&reject.line.to_string(), &reject.reason, &reject.field, &reject.message]);
+    }
+    println!("{rows}");
+    if refused.len() > SHOWN_MAX {
+        println!("and {} more", refused.len() - SHOWN_MAX);
+    }
+    if file.is_none() {
         println!("--rejects FILE writes them all");
     }
     Ok(ExitCode::FAILURE)

@@ -91,7 +91,9 @@ fn try_by_hand(options: &Options, world: &World) {
     if !options.keep {
         endpoint = "https://127.0.0.1:7443".to_owned();
         let dir = options.dir.display();
-        println!("  signpost demo --keep --dir {dir}    # leaves the exchange running; then, in another terminal:");
+        println!(
+            "  signpost demo --keep --dir {dir}    # leaves the exchange running; then, in another terminal:"
+        );
     }
     let pki = world.pki.display();
     let who = format!("--as {} --user dr.lee --pki {pki} --endpoint {endpoint}", world::ED);

@@ -1,0 +1,92 @@
+//! CSV rows with the line on which each begins, as an editor counts them.
+//!
+//! The library's own positions are off after blank lines and with CRLF. Here every row ends with a line feed, so the
+//! line of a row follows from how many lines have been read when it has been.
+
+use std::io::{self, Chain, Read};
+
+use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
+
+type Source<R> = Chain<R, &'static [u8]>;
+
+/// Reads rows one after another; any number of cells, surrounding space trimmed.
+pub struct Rows<R: Read> {
+    reader: Reader<Source<R>>,
+}
+
+/// A row, or why it is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Line on which it begins, from 1.
+    pub line: u64,
+    /// Byte at which it ends.
+    pub end: u64,
+    /// Its cells; the text says what is wrong with it.
+    pub cells: Result<StringRecord, &'static str>,
+}
+
+impl<R: Read> Rows<R> {
+    /// Reads from a file.
+    pub fn new(file: R) -> Self {
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).trim(csv::Trim::All);
+        // The last line may lack its end.
+        Self { reader: builder.from_reader(file.chain(&b"\n"[..])) }
+    }
+
+    /// Returns the next row; `None` at the end. Blank lines are passed over.
+    pub fn next(&mut self) -> io::Result<Option<Row>> {
+        let mut record = ByteRecord::new();
+        loop {
+            if !self.reader.read_byte_record(&mut record)? {
+                return Ok(None);
+            }
+            let blank = record.len() <= 1 && record.get(0).unwrap_or_default().trim_ascii().is_empty();
+            if !blank {
+                break;
+            }
+        }
+        let inside = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+        let (line, end) = (self.reader.position().line() - 1 - inside, self.reader.position().byte());
+        let cells = match StringRecord::from_byte_record(record) {
+            Ok(cells) if line == 1 => Ok(without_mark(&cells)),
+            Ok(cells) => Ok(cells),
+            Err(_) => Err("is not UTF-8"),
+        };
+        Ok(Some(Row { line, end, cells }))
+    }
+}
+
+/// Drops the byte order mark that some programs begin a file with.
+fn without_mark(cells: &StringRecord) -> StringRecord {
+    cells.iter().map(|cell| cell.trim_start_matches('\u{feff}')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8]) -> Vec<(u64, Result<Vec<String>, &'static str>)> {
+        let mut rows = Rows::new(text);
+        let mut found = vec![];
+        while let Some(row) = rows.next().unwrap() {
+            found.push((row.line, row.cells.map(|cells| cells.iter().map(str::to_owned).collect())));
+        }
+        found
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let cells = |cells: &[&str]| Ok(cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+        let expected = vec![
+            (1, cells(&["a", "b"])),
+            (4, cells(&["1", "2\n3"])),
+            (6, Err("is not UTF-8")),
+            (7, cells(&["4"])),
+        ];
+        assert_eq!(lines(b"\xef\xbb\xbfa,b\n\n\n1,\"2\n3\"\n\xff,x\n4"), expected);
+        let windows = lines(b"a,b\r\n\r\n1 , 2\r\n4\r\n");
+        assert_eq!(windows, [(1, cells(&["a", "b"])), (3, cells(&["1", "2"])), (4, cells(&["4"]))]);
+        assert_eq!(lines(b""), []);
+    }
+}
