@@ -107,7 +107,7 @@ impl Index {
         let path = folder.join(FILE);
         let unreadable = |error: io::Error| Error::Index(path.clone(), error);
         let mut rows = Rows::new(File::open(&path).map_err(unreadable)?);
-        let header = rows.next().map_err(unreadable)?.and_then(|row| row.cells.ok());
+        let header = rows.next_row().map_err(unreadable)?.and_then(|row| row.cells.ok());
         if header.is_none_or(|header| header != COLUMNS[..]) {
             return Err(Error::Header(path));
         }
@@ -118,7 +118,7 @@ impl Index {
             by_patient: HashMap::new(),
             problems: vec![],
         };
-        while let Some(Row { line, cells, .. }) = rows.next().map_err(unreadable)? {
+        while let Some(Row { line, cells, .. }) = rows.next_row().map_err(unreadable)? {
             let added = cells.map_err(str::to_owned).and_then(|cells| entry(line, &cells));
             if let Err(reason) = added.and_then(|entry| index.add(entry)) {
                 index.problems.push(Problem { line, reason });

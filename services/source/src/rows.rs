@@ -35,7 +35,7 @@ impl<R: Read> Rows<R> {
     }
 
     /// Returns the next row; `None` at the end. Blank lines are passed over.
-    pub fn next(&mut self) -> io::Result<Option<Row>> {
+    pub fn next_row(&mut self) -> io::Result<Option<Row>> {
         let mut record = ByteRecord::new();
         loop {
             if !self.reader.read_byte_record(&mut record)? {
@@ -69,7 +69,7 @@ mod tests {
     fn lines(text: &[u8]) -> Vec<(u64, Result<Vec<String>, &'static str>)> {
         let mut rows = Rows::new(text);
         let mut found = vec![];
-        while let Some(row) = rows.next().unwrap() {
+        while let Some(row) = rows.next_row().unwrap() {
             found.push((row.line, row.cells.map(|cells| cells.iter().map(str::to_owned).collect())));
         }
         found

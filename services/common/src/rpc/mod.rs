@@ -31,15 +31,26 @@ pub mod token;
 pub type Transport =
     BoxCloneSyncService<http::Request<tonic::body::Body>, http::Response<tonic::body::Body>, Unreachable>;
 
-/// Why a call did not reach its service.
+/// Why a call did not reach its service: UNAVAILABLE, or DEADLINE_EXCEEDED when its time ran out.
+///
+/// Left to itself the transport reports the same cut connection as one of three codes, as it happens.
 #[derive(Debug, thiserror::Error)]
 #[error("reaching the service")]
-pub struct Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct Unreachable(#[source] tonic::Status);
 
 impl Unreachable {
     /// Wraps what the transport says.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        let cause = cause.into();
+        let mut root: &dyn std::error::Error = &*cause;
+        loop {
+            if root.is::<tonic::TimeoutExpired>() {
+                return Self(tonic::Status::deadline_exceeded("the deadline has passed"));
+            }
+            let Some(next) = root.source() else { break };
+            root = next;
+        }
+        Self(tonic::Status::unavailable(format!("the service cannot be reached: {root}")))
     }
 }
 

@@ -187,13 +187,13 @@ fn read_people(
 ) -> anyhow::Result<()> {
     let reading = || format!("reading {}", path.display());
     let mut rows = Rows::new(BufReader::new(file));
-    let header = rows.next().with_context(reading)?.and_then(|row| row.cells.ok()).unwrap_or_default();
+    let header = rows.next_row().with_context(reading)?.and_then(|row| row.cells.ok()).unwrap_or_default();
     let columns = Columns::new(&header).with_context(reading)?;
     let unknown: Vec<_> = header.iter().filter(|c| !COLUMNS.contains(c) && *c != "recorded_on").collect();
     if !unknown.is_empty() {
         progress.suspend(|| eprintln!("columns that are not known and not read: {}", unknown.join(", ")));
     }
-    while let Some(Row { line, end, cells }) = rows.next().with_context(reading)? {
+    while let Some(Row { line, end, cells }) = rows.next_row().with_context(reading)? {
         progress.set_position(end);
         let malformed = |why: &str| Reject::new(line, "MALFORMED_LINE", why);
         match cells.map_err(malformed).and_then(|cells| columns.record(line, &cells)) {

@@ -158,7 +158,7 @@ fn explain(error: &Status) -> anyhow::Error {
     let code = format!("{:?}", error.code());
     let hint = match error.code() {
         // Without a reason it is the transport that speaks.
-        tonic::Code::Unavailable | tonic::Code::Unknown if status::reason(error).is_empty() => {
+        tonic::Code::Unavailable if status::reason(error).is_empty() => {
             "; is the exchange running, and is --endpoint right?"
         }
         tonic::Code::Unimplemented if status::reason(error).is_empty() => {
