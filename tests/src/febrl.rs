@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use signpost_proto::common::v1::{Address, Demographics, HumanName};
+use signpost_proto::common::v1::{Address, Demographics, HumanName, Identifier};
 
 /// One record.
 #[derive(Debug, Clone)]
@@ -14,8 +14,10 @@ pub struct Person {
     pub truth: u32,
     /// True when it is a corrupted duplicate.
     pub is_duplicate: bool,
-    /// What it says, without the social security number.
+    /// What an emergency department may learn of the person: all that the record says but the national identifier.
     pub demographics: Demographics,
+    /// The national identifier, which the members' own records have.
+    pub identifier: Identifier,
 }
 
 /// Reads the people.
@@ -23,6 +25,13 @@ pub fn read(data: &Path) -> anyhow::Result<Vec<Person>> {
     let path = data.join("people/febrl3.csv");
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path)?;
     reader.records().map(|row| person(&row?)).collect()
+}
+
+impl Person {
+    /// Returns what the member's own record says.
+    pub fn record(&self) -> Demographics {
+        Demographics { identifiers: vec![self.identifier.clone()], ..self.demographics.clone() }
+    }
 }
 
 fn person(row: &csv::StringRecord) -> anyhow::Result<Person> {
@@ -52,6 +61,7 @@ fn person(row: &csv::StringRecord) -> anyhow::Result<Person> {
             addresses: vec![address],
             ..Demographics::default()
         },
+        identifier: Identifier { system: "urn:febrl:soc-sec-id".into(), value: cell(10) },
         id,
     })
 }

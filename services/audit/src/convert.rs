@@ -113,7 +113,13 @@ pub(crate) fn event(leaf: &[u8]) -> Result<Event, Error> {
 /// Returns an event for a reader; what was withheld from a member stays withheld from its officers too.
 pub(crate) fn logged(logged: &Logged, withheld_too: bool) -> Result<proto::LoggedEvent, Error> {
     let mut event = event(&logged.leaf)?;
-    event.documents.retain(|document| withheld_too || document.released);
+    if !withheld_too {
+        event.documents.retain(|document| document.released);
+        // Whose a document is that was refused would tell that it exists.
+        if event.outcome() == EventOutcome::Refused {
+            event.person_id.clear();
+        }
+    }
     Ok(proto::LoggedEvent { sequence: logged.sequence, event: Some(event) })
 }
 

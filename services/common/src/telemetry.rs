@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How to log and where to send traces and metrics.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +91,13 @@ pub fn start(config: &Config) -> Result<Telemetry, Error> {
         "" => (None, None),
         endpoint => exporters(endpoint).map_err(|error| Error::Otlp(endpoint.to_owned(), error))?,
     };
-    let spans = traces.as_ref().map(|t| tracing_opentelemetry::layer().with_tracer(t.tracer("signpost")));
+    // Spans of libraries are not sent: the exporter's own would make more of themselves.
+    let own = Targets::new().with_target("signpost", tracing::Level::INFO);
+    let own = own.with_target("signpost_common", tracing::Level::INFO);
+    let layer = |t: &SdkTracerProvider| {
+        tracing_opentelemetry::layer().with_tracer(t.tracer("signpost")).with_filter(own)
+    };
+    let spans = traces.as_ref().map(layer);
     tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init()?;
     Ok(Telemetry { traces, metrics })
 }

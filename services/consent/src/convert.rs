@@ -25,7 +25,6 @@ const DOCUMENTS_MAX: usize = 1000;
 const RECORDS_MAX: usize = 200;
 const CODE_CHARS_MAX: usize = 64;
 const LABEL_CHARS_MAX: usize = 256;
-const REQUEST_ID_CHARS_MAX: usize = 128;
 const REASON_CHARS_MIN: usize = 10;
 const REASON_CHARS_MAX: usize = 500;
 const NOTE_CHARS_MAX: usize = 2000;
@@ -34,16 +33,7 @@ pub(crate) fn parsed<T: FromStr<Err = id::Error>>(field: &str, text: &str) -> Re
     text.parse().map_err(|error| invalid(field, error))
 }
 
-/// Checks the request id of a mutation that is safe to repeat anyway.
-pub(crate) fn request_id(text: &str) -> Result<(), Status> {
-    if text.chars().count() > REQUEST_ID_CHARS_MAX || text.chars().any(char::is_control) {
-        return Err(invalid(
-            "request_id",
-            "must be at most 128 characters, none of them a control character",
-        ));
-    }
-    Ok(())
-}
+pub(crate) use signpost_common::rpc::request_id;
 
 /// Checks the request id of a mutation that is not: without one, a repetition would do it twice.
 pub(crate) fn required_request_id(text: &str) -> Result<(), Status> {

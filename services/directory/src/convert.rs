@@ -108,12 +108,17 @@ pub(crate) fn fingerprint(field: &str, bytes: &[u8]) -> Result<[u8; 32], Status>
     bytes.try_into().map_err(|_| invalid(field, "must be 32 bytes"))
 }
 
+pub(crate) fn kid(field: &str, kid: &str) -> Result<(), Status> {
+    if kid.is_empty() || kid.chars().count() > KID_CHARS_MAX || kid.chars().any(char::is_control) {
+        return Err(invalid(field, "must be 1 to 128 characters, none of them a control character"));
+    }
+    Ok(())
+}
+
 pub(crate) fn token_key(key: Option<proto::TokenKey>) -> Result<TokenKey, Status> {
     let key = key.ok_or_else(|| invalid("token_key", "must be set"))?;
     let proto::TokenKey { kid, public_key_pem, revoked_at: _ } = key;
-    if kid.is_empty() || kid.chars().count() > KID_CHARS_MAX || kid.chars().any(char::is_control) {
-        return Err(invalid("token_key.kid", "must be 1 to 128 characters"));
-    }
+    self::kid("token_key.kid", &kid)?;
     if identity::TokenKey::from_pem(&kid, &public_key_pem).is_none() {
         return Err(invalid("token_key.public_key_pem", "must be a PEM public key, Ed25519 or P-256"));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signpost_common::{
     clock::SharedClock,
     id::MemberId,
-    rpc::{Context, audit::AuditTrail, page, status},
+    rpc::{self, Context, audit::AuditTrail, page, status},
 };
 use signpost_proto::{
     audit::v1::EventKind,
@@ -35,6 +35,7 @@ impl Service {
         object_id: &str,
         request_id: &str,
     ) -> Result<(), Status> {
+        rpc::request_id(request_id)?;
         let action = format!("/signpost.directory.v1.DirectoryService/{action}");
         self.audit.change(context, EventKind::Directory, &action, object_id, request_id).await
     }
@@ -154,6 +155,7 @@ impl DirectoryService for Service {
         let context = Context::of(&request)?;
         let proto::RevokeTokenKeyRequest { member_id, kid, request_id } = request.into_inner();
         let id = convert::member_id("member_id", &member_id)?;
+        convert::kid("kid", &kid)?;
         self.changing(&context, "RevokeTokenKey", &member_id, &request_id).await?;
         let key = self.store.revoke_token_key(&id, &kid, self.now_us()).await?;
         Ok(Response::new(proto::RevokeTokenKeyResponse { token_key: Some(key.into()) }))

@@ -12,7 +12,7 @@ use crate::{
 /// Thresholds of a decision, in bits of the final weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Thresholds {
-    /// At least this: the same person (probability 0.9990 at 10 bits).
+    /// At least this: the same person (probability 0.998 at 9 bits).
     pub link_bits: f64,
     /// At least this: a steward should look (probability 0.8 at 2 bits).
     pub review_bits: f64,

@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rustls::ClientConfig;
-use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page};
+use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page, status};
 use signpost_proto::{
+    audit::v1::{Event, EventOutcome},
     common::v1::RecordReference,
     consent::v1::{DecideRequest, Decision, Effect, consent_service_client::ConsentServiceClient},
     directory::v1::{
@@ -23,6 +25,7 @@ use signpost_proto::{
     },
     source::v1::document_source_service_client::DocumentSourceServiceClient,
 };
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
@@ -32,6 +35,12 @@ use crate::{
 
 /// Most records of one person that are looked at; the registry takes no more in one search.
 const RECORDS_MAX: usize = 200;
+
+/// Time to record how something went, beyond the deadline of the call.
+pub(crate) const TO_RECORD: Duration = Duration::from_secs(1);
+
+/// Most documents of one person that are looked at; consent takes no more in one question.
+pub(crate) const DOCUMENTS_MAX: usize = 1000;
 
 /// Most connections to sources that are kept.
 const SOURCES_MAX: usize = 1024;
@@ -67,6 +76,22 @@ impl Decided {
 }
 
 impl Clients {
+    /// Records that a call failed before anything was released; what the caller got wrong is not worth an entry. The
+    /// failure stands whether or not it can be recorded, with time of its own.
+    pub(crate) async fn record_failure(&self, context: &Context, attempt: Event, failure: &Status) {
+        if failure.code() == Code::InvalidArgument {
+            return;
+        }
+        let event = Event {
+            outcome: EventOutcome::Failed.into(),
+            reason: format!("{:?} {}", failure.code(), status::reason(failure)).trim().to_owned(),
+            ..attempt
+        };
+        let context = Context { deadline: Instant::now() + TO_RECORD, ..context.clone() };
+        // The trail logs its own failure.
+        self.audit.append(&context, event).await.ok();
+    }
+
     /// Returns a person with all records; `None` when the index does not know it.
     pub(crate) async fn person(&self, context: &Context, by: By) -> Result<Option<Person>, Status> {
         let request =
@@ -84,22 +109,30 @@ impl Clients {
         Ok(Some(Person { id: response.person_id, records }))
     }
 
-    /// Returns the newest documents of a person, and whether there are more.
+    /// Returns the newest documents of a person, at most [`DOCUMENTS_MAX`].
     pub(crate) async fn documents(
         &self,
         context: &Context,
         person: &Person,
         filter: Option<DocumentFilter>,
-    ) -> Result<(Vec<DocumentEntry>, bool), Status> {
-        let request = SearchDocumentsRequest {
+    ) -> Result<Vec<DocumentEntry>, Status> {
+        let mut request = SearchDocumentsRequest {
             patients: person.records.clone(),
             filter,
             page_size: page::SIZE_MAX,
             page_token: String::new(),
         };
-        let response = self.registry.clone().search_documents(context.request(request)).await;
-        let response = response.map_err(error::of("registry"))?.into_inner();
-        Ok((response.entries, !response.next_page_token.is_empty()))
+        let mut entries = vec![];
+        loop {
+            let response = self.registry.clone().search_documents(context.request(request.clone())).await;
+            let response = response.map_err(error::of("registry"))?.into_inner();
+            entries.extend(response.entries);
+            if response.next_page_token.is_empty() || entries.len() >= DOCUMENTS_MAX {
+                entries.truncate(DOCUMENTS_MAX);
+                return Ok(entries);
+            }
+            request.page_token = response.next_page_token;
+        }
     }
 
     /// Asks consent about documents of a person. A document without a decision counts as denied.

@@ -7,19 +7,20 @@ use signpost_common::{
 };
 use signpost_proto::{
     audit::v1::{DocumentDisclosure, Event, EventKind, EventOutcome},
+    common::v1::RecordReference,
     locator::v1::{DocumentHeader, DocumentTrailer},
     mpi::v1::list_person_records_request::By,
-    registry::v1::{DocumentEntry, GetDocumentRequest, ReportRetrievalRequest, Stability},
+    registry::v1::{DocumentEntry, DocumentStatus, GetDocumentRequest, ReportRetrievalRequest, Stability},
     source::v1::{
         RetrieveDocumentRequest, RetrieveDocumentResponse,
         retrieve_document_response::Message as SourceMessage,
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Status, Streaming};
 
 use crate::{
-    clients::{Clients, Decided, Person},
+    clients::{Clients, Decided, Person, TO_RECORD},
     convert,
     error::{self, Error},
 };
@@ -46,22 +47,23 @@ pub(crate) struct Opened {
     received: u64,
 }
 
-/// Decides, opens the source, decides again and records the release, in this order; nothing has been released yet.
+/// Decides, opens the source, records the release and decides again, in this order; nothing has been released yet.
 ///
-/// The source may take its time: what was revoked meanwhile is not released.
+/// The source and the log take their time: what was revoked meanwhile is recorded as refused and not released.
 pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
     let asked = decide(clients, context, order).await?;
     let Some(permitted) = asked.permitted() else {
         return Err(refuse(clients, context, order, &asked).await?);
     };
-    match retrieve(clients, context, &permitted.entry).await {
+    // The source must leave time to record how it went.
+    let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() };
+    match retrieve(clients, &in_time, &permitted.entry).await {
         Ok(source) => {
+            clients.audit.append(context, asked.event(order, EventOutcome::Success, "")).await?;
             let asked = decide(clients, context, order).await?;
             let Some(permitted) = asked.permitted() else {
                 return Err(refuse(clients, context, order, &asked).await?);
             };
-            let event = asked.event(order, EventOutcome::Success, "");
-            clients.audit.append(context, event).await?;
             Ok(Opened {
                 header: convert::header(permitted),
                 entry: permitted.entry.clone(),
@@ -124,14 +126,27 @@ impl Asked {
     }
 }
 
-/// Asks whose the document is and what consent says.
+/// Asks whose the document is and what consent says; when that cannot be found out, records it.
 async fn decide(clients: &Clients, context: &Context, order: &Order) -> Result<Asked, Status> {
+    match ask(clients, context, order).await {
+        Err(failure) => {
+            let attempt = Asked::default().event(order, EventOutcome::Failed, "");
+            clients.record_failure(context, attempt, &failure).await;
+            Err(failure)
+        }
+        asked => asked,
+    }
+}
+
+async fn ask(clients: &Clients, context: &Context, order: &Order) -> Result<Asked, Status> {
     let document_id = order.document_id.clone();
     let request = context.request(GetDocumentRequest { document_id });
     let entry = match clients.registry.clone().get_document(request).await {
         Err(error) if error.code() == Code::NotFound => None,
         response => response.map_err(error::of("registry"))?.into_inner().entry,
     };
+    // What its custodian withdrew is not to be relied on, whoever remembers its id.
+    let entry = entry.filter(|entry| entry.status() != DocumentStatus::Deprecated);
     let Some((entry, patient)) =
         entry.and_then(|entry| entry.patient.clone().map(|patient| (entry, patient)))
     else {
@@ -141,6 +156,10 @@ async fn decide(clients: &Clients, context: &Context, order: &Order) -> Result<A
     let Some(person) = clients.person(context, By::Record(patient)).await? else {
         return Ok(Asked::default());
     };
+    let linked = |record: &RecordReference| entry.patient.as_ref() == Some(record);
+    if !person.records.iter().any(linked) {
+        return Ok(Asked::default());
+    }
     let decided = clients.decide(context, &person, vec![entry], &order.emergency_session_id).await?.pop();
     Ok(Asked { person: Some(person), decided })
 }
@@ -205,27 +224,24 @@ pub(crate) async fn relay<T>(
     answers: &mpsc::Sender<Result<T, Status>>,
     wrap: fn(Part) -> T,
 ) -> Result<bool, Status> {
-    let mut part = Part::Header(opened.header.clone());
-    loop {
-        let last = matches!(part, Part::Trailer(_));
-        if answers.send(Ok(wrap(part))).await.is_err() {
-            return Ok(false);
-        }
-        if last {
-            return Ok(true);
-        }
-        part = match opened.next(context).await {
-            Ok(Ok(chunk)) => Part::Chunk(chunk),
-            Ok(Err(trailer)) => {
-                opened.finish(clients, context, order, None).await;
-                Part::Trailer(trailer)
-            }
-            Err(failure) => {
-                opened.finish(clients, context, order, Some(&failure)).await;
-                return Err(failure);
-            }
-        };
+    if answers.send(Ok(wrap(Part::Header(opened.header.clone())))).await.is_err() {
+        return Ok(false);
     }
+    let ended = loop {
+        match opened.next(context).await {
+            Ok(Ok(chunk)) => {
+                if answers.send(Ok(wrap(Part::Chunk(chunk)))).await.is_err() {
+                    return Ok(false);
+                }
+            }
+            Ok(Err(trailer)) => break Ok(answers.send(Ok(wrap(Part::Trailer(trailer)))).await.is_ok()),
+            Err(failure) => break Err(failure),
+        }
+    };
+    // The caller has what it waits for; how it went is recorded with time of its own.
+    let context = Context { deadline: Instant::now() + TO_RECORD, ..context.clone() };
+    opened.finish(clients, &context, order, ended.as_ref().err()).await;
+    ended
 }
 
 impl Opened {
@@ -266,20 +282,12 @@ impl Opened {
 
     /// Tells the registry how the retrieval ended, and the audit log when it failed after the release began.
     async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
-        let reason = failure.map(status::reason);
-        if let Some(reason) = &reason {
-            let event = Event {
-                kind: EventKind::Fetch.into(),
-                action: order.action.to_owned(),
-                outcome: EventOutcome::Failed.into(),
-                reason: reason.clone(),
-                request_id: order.request_id.clone(),
-                object_id: order.document_id.clone(),
-                ..Event::default()
-            };
-            // The release itself is recorded already; the trail logs its own failure.
-            clients.audit.append(context, event).await.ok();
+        // The release itself is recorded already.
+        if let Some(failure) = failure {
+            let attempt = Asked::default().event(order, EventOutcome::Failed, "");
+            clients.record_failure(context, attempt, failure).await;
         }
+        let reason = failure.map(status::reason);
         report(clients, context, &order.document_id, reason.as_deref()).await;
     }
 }

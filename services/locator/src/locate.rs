@@ -1,8 +1,11 @@
 //! Locate: who is it, what may be seen, and who could not be asked.
 
-use std::time::Duration;
+use std::{collections::HashSet, pin::pin, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use signpost_common::rpc::{Context, status};
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
@@ -40,8 +43,23 @@ pub(crate) struct Located {
     completion: Completion,
 }
 
-/// Finds the person, decides on the documents and records it all.
+/// Finds the person, decides on the documents and records it all, also when it fails.
 pub(crate) async fn prepare(
+    clients: &Clients,
+    context: &Context,
+    request: LocateRequest,
+) -> Result<Located, Status> {
+    let request_id = request.request_id.clone();
+    let prepared = prepare_answer(clients, context, request).await;
+    if let Err(failure) = &prepared {
+        let (kind, action) = (EventKind::Locate.into(), ACTION.to_owned());
+        let attempt = Event { kind, action, request_id, ..Event::default() };
+        clients.record_failure(context, attempt, failure).await;
+    }
+    prepared
+}
+
+async fn prepare_answer(
     clients: &Clients,
     context: &Context,
     request: LocateRequest,
@@ -59,20 +77,20 @@ pub(crate) async fn prepare(
     let (outcome, person) = find(clients, context, subject).await?;
     let (mut completion, mut decided) = (Completion::default(), vec![]);
     if let Some(person) = &person {
-        let (entries, more) = clients.documents(context, person, filter).await?;
+        let entries = clients.documents(context, person, filter).await?;
         decided = clients.decide(context, person, entries, &emergency_session_id).await?;
-        completion.truncated = more;
         completion.emergency_could_show_more =
             decided.iter().any(|d| !d.permitted() && d.decision.emergency_could_permit);
     }
-    let event = Event {
+    let disclosed = decided.iter().map(convert::disclosure);
+    let mut event = Event {
         kind: EventKind::Locate.into(),
         action: ACTION.to_owned(),
         outcome: EventOutcome::Success.into(),
         reason: if person.is_some() { String::new() } else { outcome.r#match().as_str_name().to_owned() },
         person_id: outcome.person_id.clone(),
         patient_records: person.as_ref().map(|person| person.records.clone()).unwrap_or_default(),
-        documents: decided.iter().map(convert::disclosure).collect(),
+        documents: disclosed.collect(),
         emergency_session_id,
         request_id,
         ..Event::default()
@@ -81,9 +99,12 @@ pub(crate) async fn prepare(
     let records = person.map(|person| person.records).unwrap_or_default();
     let ask = plan::members_to_ask(&permitted, &records).into_iter().collect();
     let mut ranked = rank::rank(permitted);
-    completion.truncated |= ranked.len() > limit as usize;
+    completion.truncated = ranked.len() > limit as usize;
     ranked.truncate(limit as usize);
     completion.pointers = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
+    // What the limit cuts is not released.
+    let sent: HashSet<&str> = ranked.iter().map(|ranked| ranked.entry.document_id.as_str()).collect();
+    event.documents.iter_mut().for_each(|d| d.released &= sent.contains(d.document_id.as_str()));
     let pointers = ranked.into_iter().enumerate().map(|(i, ranked)| convert::pointer(i, ranked)).collect();
     clients.audit.append(context, event).await?;
     let source_timeout = Duration::from_millis(source_timeout_ms.into());
@@ -133,17 +154,16 @@ pub(crate) async fn send(
 ) {
     let Located { person, pointers, ask, source_timeout, mut completion } = located;
     let context = context.within(source_timeout);
-    let mut asked: FuturesUnordered<_> =
+    let asked: FuturesUnordered<_> =
         ask.into_iter().map(|(member, records)| ask_member(&clients, &context, member, records)).collect();
-    let first = std::iter::once(Message::Person(person)).chain(pointers.into_iter().map(Message::Pointer));
-    for message in first {
-        if answers.send(Ok(LocateResponse { message: Some(message) })).await.is_err() {
-            return;
+    // Members are asked while pointers are sent: a slow reader costs them no time.
+    let messages = stream::select(asked.map(Message::Source), stream::iter(pointers).map(Message::Pointer));
+    let mut messages = pin!(stream::iter([Message::Person(person)]).chain(messages));
+    while let Some(message) = messages.next().await {
+        if let Message::Source(outcome) = &message {
+            merge::count(&mut completion, outcome);
         }
-    }
-    while let Some(outcome) = asked.next().await {
-        merge::count(&mut completion, &outcome);
-        if answers.send(Ok(LocateResponse { message: Some(Message::Source(outcome)) })).await.is_err() {
+        if answers.send(Ok(LocateResponse { message: Some(message) })).await.is_err() {
             return;
         }
     }

@@ -1,8 +1,10 @@
 //! The handlers: convert, call, stream.
 
+use std::{collections::HashSet, time::Duration};
+
 use signpost_common::{
     lifecycle::Lifecycle,
-    rpc::{Context, status},
+    rpc::{self, Context, status},
 };
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
@@ -13,12 +15,12 @@ use signpost_proto::{
     },
     mpi::v1::list_person_records_request::By,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    clients::{Clients, Decided},
+    clients::{Clients, DOCUMENTS_MAX, Decided},
     convert,
     domain::rank,
     error::Error,
@@ -28,6 +30,9 @@ use crate::{
 
 /// Most messages that wait to be read by the caller; then the source waits.
 const MESSAGES_MAX: usize = 16;
+
+/// Longest time for one document of a history.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Service {
     pub(crate) clients: Clients,
@@ -42,6 +47,7 @@ impl RecordLocatorService for Service {
 
     async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<Self::LocateStream>, Status> {
         let context = Context::of(&request)?;
+        rpc::request_id(&request.get_ref().request_id)?;
         let located = locate::prepare(&self.clients, &context, request.into_inner()).await?;
         let (sender, answers) = mpsc::channel(MESSAGES_MAX);
         self.lifecycle.spawn(locate::send(self.clients.clone(), context, located, sender));
@@ -55,6 +61,7 @@ impl RecordLocatorService for Service {
         request: Request<FetchDocumentRequest>,
     ) -> Result<Response<Self::FetchDocumentStream>, Status> {
         let context = Context::of(&request)?;
+        rpc::request_id(&request.get_ref().request_id)?;
         let FetchDocumentRequest { document_id, emergency_session_id, request_id } = request.into_inner();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchDocument";
         let order = Order { action, document_id, emergency_session_id, request_id };
@@ -71,13 +78,15 @@ impl RecordLocatorService for Service {
         request: Request<FetchHistoryRequest>,
     ) -> Result<Response<Self::FetchHistoryStream>, Status> {
         let context = Context::of(&request)?;
+        rpc::request_id(&request.get_ref().request_id)?;
         let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } =
             request.into_inner();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchHistory";
         let person = self.clients.person(&context, By::PersonId(person_id)).await?;
-        let mut decided = vec![];
+        let (mut decided, mut truncated) = (vec![], false);
         if let Some(person) = &person {
-            let (entries, _) = self.clients.documents(&context, person, filter).await?;
+            let entries = self.clients.documents(&context, person, filter).await?;
+            truncated = entries.len() >= DOCUMENTS_MAX;
             decided = self.clients.decide(&context, person, entries, &emergency_session_id).await?;
         }
         // What was asked is recorded here; each release is recorded when its document is opened.
@@ -90,7 +99,6 @@ impl RecordLocatorService for Service {
             reason: if found { String::new() } else { Error::PersonUnknown.reason().to_owned() },
             person_id: person.id,
             patient_records: person.records,
-            documents: decided.iter().map(convert::disclosure).collect(),
             emergency_session_id: emergency_session_id.clone(),
             request_id: request_id.clone(),
             ..Event::default()
@@ -112,7 +120,8 @@ impl RecordLocatorService for Service {
         });
         let orders = orders.collect();
         let (sender, answers) = mpsc::channel(MESSAGES_MAX);
-        self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, sender));
+        let completion = HistoryCompletion { truncated, ..HistoryCompletion::default() };
+        self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, completion, sender));
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 }
@@ -144,6 +153,7 @@ async fn send_history(
     clients: Clients,
     context: Context,
     orders: Vec<(Order, String)>,
+    mut completion: HistoryCompletion,
     answers: mpsc::Sender<Result<FetchHistoryResponse, Status>>,
 ) {
     use fetch_history_response::Message;
@@ -155,9 +165,15 @@ async fn send_history(
         };
         FetchHistoryResponse { message: Some(message) }
     };
-    let mut completion = HistoryCompletion::default();
+    let mut silent: HashSet<String> = HashSet::new();
     for (order, custodian) in orders {
-        let sent = match fetch::open(&clients, &context, &order).await {
+        // Each document has its time; a member that let one pass is not waited for again.
+        let context = Context { deadline: Instant::now() + DOCUMENT_TIMEOUT, ..context.clone() };
+        let opened = match silent.contains(&custodian) {
+            true => Err(Error::Source { member: custodian.clone(), reason: "SOURCE_TIMED_OUT" }.into()),
+            false => fetch::open(&clients, &context, &order).await,
+        };
+        let sent = match opened {
             Ok(opened) => fetch::relay(&clients, &context, &order, opened, &answers, wrap).await,
             Err(failure) => Err(failure),
         };
@@ -167,6 +183,9 @@ async fn send_history(
             Err(failure) => {
                 completion.failed += 1;
                 let reason = status::reason(&failure);
+                if reason == "SOURCE_TIMED_OUT" {
+                    silent.insert(custodian.clone());
+                }
                 let failure = DocumentFailure { document_id: order.document_id, custodian, reason };
                 let message = FetchHistoryResponse { message: Some(Message::Failure(failure)) };
                 if answers.send(Ok(message)).await.is_err() {

@@ -14,7 +14,7 @@ use signpost_proto::mpi::v1::{
     FeedPatientsRequest, FeedPatientsResponse, ItemError, RegisterPatientRequest,
     feed_patients_response::Result as ItemResult,
 };
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::{domain::Incoming, service::Service};
 
@@ -32,12 +32,16 @@ pub(crate) fn run(service: Arc<Service>, context: Context, items: Streaming<Feed
     let batches = tokio_stream::StreamExt::chunks_timeout(items, BATCH_MAX, BATCH_WAIT).then(move |batch| {
         let (service, context) = (service.clone(), context.clone());
         async move {
-            let broken = batch.iter().any(Result::is_err);
-            let items = batch.into_iter().filter_map(Result::ok).collect();
-            let mut answers = take_in(&service, &context, items).await;
-            if broken {
-                answers.push(Err(status::error(Code::Aborted, "FEED_BROKEN", "the feed broke off")));
+            let (mut items, mut broken) = (vec![], None);
+            for item in batch {
+                match item {
+                    Ok(item) => items.push(item),
+                    Err(error) => broken = Some(error),
+                }
             }
+            let mut answers = take_in(&service, &context, items).await;
+            // What came before it is stored and answered; then the sender reads why its feed broke off.
+            answers.extend(broken.map(Err));
             stream::iter(answers)
         }
     });

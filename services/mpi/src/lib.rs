@@ -17,6 +17,9 @@ mod error;
 mod feed;
 mod service;
 
+/// Largest message: several times the largest record, and a feed holds many at once.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
 /// Where the service keeps its data.
 #[derive(Debug)]
 pub struct Config {
@@ -40,7 +43,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let store = Arc::from(store::open(&config.database).await?);
     let index = domain::Index::new(config.blinder);
     let service = service::Service { store, index: Arc::new(index), audit: deps.audit, clock: deps.clock };
-    Ok(Routes::new(MasterPatientIndexServiceServer::new(service)))
+    let server = MasterPatientIndexServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(Routes::new(server))
 }
 
 /// Brings the schema up to date and does nothing else.

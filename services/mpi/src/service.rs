@@ -8,7 +8,7 @@ use signpost_common::{
     clock::{self, SharedClock},
     db::Attempt,
     id::{PersonId, RecordId, TaskId},
-    rpc::{Context, audit::AuditTrail, page, status},
+    rpc::{self, Context, audit::AuditTrail, page, status},
 };
 use signpost_linkage::decide::Decision;
 use signpost_proto::{
@@ -46,7 +46,8 @@ impl Service {
         context: &Context,
         request: &proto::RegisterPatientRequest,
     ) -> Result<Incoming, Status> {
-        let proto::RegisterPatientRequest { local_id, demographics, request_id: _ } = request;
+        let proto::RegisterPatientRequest { local_id, demographics, request_id } = request;
+        rpc::request_id(request_id)?;
         let reference = convert::local_reference(context, local_id)?;
         let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
         if record.names.is_empty() {
@@ -80,16 +81,40 @@ impl Service {
         object: &str,
         request_id: &str,
     ) -> Result<(), Status> {
+        rpc::request_id(request_id)?;
         self.audit
             .change(context, EventKind::Identity, &format!("{SERVICE}/{action}"), object, request_id)
             .await
     }
 
     /// Returns a person when the caller may know of it: a member only when it holds one of its records.
-    async fn visible(&self, context: &Context, by: &By) -> Result<(Person, Vec<StoredRecord>), Status> {
+    /// The operator's stewards see everyone; that they looked is recorded.
+    async fn visible(
+        &self,
+        context: &Context,
+        action: &str,
+        by: &By,
+    ) -> Result<(Person, Vec<StoredRecord>), Status> {
+        let trusted = context.inside || context.operator;
+        // Another member's identifiers are not there to be tried out.
+        if let (false, By::Record(record)) = (trusted, by)
+            && record.member_id.as_str() != context.caller.member_id
+        {
+            return Err(Error::PersonUnknown.into());
+        }
         let person = self.store.person(by).await?.ok_or(Error::PersonUnknown)?;
         let mut records = self.store.person_records(person.id, 0, i64::from(page::SIZE_MAX)).await?;
-        if !context.inside && !context.operator {
+        if context.operator {
+            let event = Event {
+                kind: EventKind::Identity.into(),
+                action: action.to_owned(),
+                outcome: EventOutcome::Success.into(),
+                person_id: person.id.to_string(),
+                ..Event::default()
+            };
+            self.audit.append(context, event).await?;
+        }
+        if !trusted {
             records.retain(|record| record.reference.member_id.as_str() == context.caller.member_id);
             if records.is_empty() {
                 return Err(Error::PersonUnknown.into());
@@ -163,12 +188,18 @@ impl MasterPatientIndexService for Service {
         response.set_outcome(outcome);
         // The locator records its own use, with what was released; anyone else learns here who is known.
         if !context.inside {
+            let mut patient_records = vec![];
+            if let Ok(person) = response.person_id.parse() {
+                let records = self.store.person_records(person, 0, i64::from(page::SIZE_MAX)).await?;
+                patient_records = records.iter().map(|r| convert::reference_to_proto(&r.reference)).collect();
+            }
             let event = Event {
                 kind: EventKind::Locate.into(),
                 action: format!("{SERVICE}/MatchPatient"),
                 outcome: EventOutcome::Success.into(),
                 reason: outcome.as_str_name().to_owned(),
                 person_id: response.person_id.clone(),
+                patient_records,
                 ..Event::default()
             };
             self.audit.append(&context, event).await?;
@@ -182,7 +213,7 @@ impl MasterPatientIndexService for Service {
     ) -> Result<Response<proto::GetPersonResponse>, Status> {
         let context = Context::of(&request)?;
         let by = convert::by_of_get(request.into_inner().by)?;
-        let (person, records) = self.visible(&context, &by).await?;
+        let (person, records) = self.visible(&context, &format!("{SERVICE}/GetPerson"), &by).await?;
         let latest = records.iter().max_by_key(|record| (record.updated_us, record.row));
         let demographics = latest.map(|record| Demographics::decode(&record.demographics[..])).transpose();
         let demographics = demographics.map_err(|_| Status::internal("a stored record cannot be read"))?;
@@ -201,7 +232,8 @@ impl MasterPatientIndexService for Service {
         let proto::ListPersonRecordsRequest { by, page_size, page_token } = request.into_inner();
         let by = convert::by_of_list(by)?;
         let limit = page::size(page_size)? as usize;
-        let (person, mut records) = self.visible(&context, &by).await?;
+        let (person, mut records) =
+            self.visible(&context, &format!("{SERVICE}/ListPersonRecords"), &by).await?;
         let query = format!("person-records {}", person.id);
         if let Some(after) = page::number(query.as_bytes(), &page_token)? {
             records.retain(|record| record.row > after);

@@ -17,6 +17,9 @@ mod convert;
 mod error;
 mod service;
 
+/// Largest message: many times the largest pointer, and a feed holds many at once.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
 /// Where the service keeps its data.
 #[derive(Debug)]
 pub struct Config {
@@ -35,7 +38,8 @@ pub struct Deps {
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let store = store::open(&config.database).await?;
     let service = service::Service { store: Arc::from(store), clock: deps.clock };
-    Ok(Routes::new(DocumentRegistryServiceServer::new(service)))
+    let server = DocumentRegistryServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(Routes::new(server))
 }
 
 /// Brings the schema up to date and does nothing else.

@@ -11,7 +11,7 @@ use signpost_common::{
     clock::SharedClock,
     db::Attempt,
     id::MemberId,
-    rpc::{Context, page, status},
+    rpc::{self, Context, page, status},
 };
 use signpost_proto::registry::v1::{
     self as proto, document_registry_service_server::DocumentRegistryService,
@@ -40,8 +40,14 @@ fn sees(context: &Context) -> Result<Option<MemberId>, Status> {
     if context.inside { Ok(None) } else { convert::member(context).map(Some) }
 }
 
-fn attempt(context: &Context, method: &str, request_id: &str, body: &impl Message) -> Option<Attempt> {
-    Attempt::new(&context.actor(), method, request_id, body)
+fn attempt(
+    context: &Context,
+    method: &str,
+    request_id: &str,
+    body: &impl Message,
+) -> Result<Option<Attempt>, Status> {
+    rpc::request_id(request_id)?;
+    Ok(Attempt::new(&context.actor(), method, request_id, body))
 }
 
 fn registered(registered: Registered) -> proto::RegisterDocumentResponse {
@@ -124,7 +130,7 @@ impl DocumentRegistryService for Service {
     ) -> Result<Response<proto::ReplaceDocumentResponse>, Status> {
         let context = Context::of(&request)?;
         let request = request.into_inner();
-        let attempt = attempt(&context, "ReplaceDocument", &request.request_id, &request);
+        let attempt = attempt(&context, "ReplaceDocument", &request.request_id, &request)?;
         let proto::ReplaceDocumentRequest { document_id, entry, request_id: _ } = request;
         let old = convert::document_id("document_id", &document_id)?;
         let new = convert::pointer(entry, &convert::member(&context)?)?;
@@ -194,7 +200,7 @@ impl DocumentRegistryService for Service {
     ) -> Result<Response<proto::ReportRetrievalResponse>, Status> {
         let context = Context::of(&request)?;
         let request = request.into_inner();
-        let attempt = attempt(&context, "ReportRetrieval", &request.request_id, &request);
+        let attempt = attempt(&context, "ReportRetrieval", &request.request_id, &request)?;
         let id = convert::document_id("document_id", &request.document_id)?;
         let now_us = self.now_us();
         let liveness = self.store.report(&id, request.succeeded, attempt.as_ref(), now_us).await?;

@@ -2,7 +2,7 @@
 //!
 //! [`Admit`] stands before the services on the wire; [`AdmitInside`] before the same services when they are called
 //! in this process, where the caller is a service of the exchange by construction. Both hand the handler a
-//! [`Context`] and hold the call to its deadline. A refusal names the check that failed, and is audited.
+//! [`Context`] and hold the call to its deadline, up to the first message of a stream. A refusal names the check that failed, and is audited.
 
 use std::{
     future::Future,
@@ -151,7 +151,7 @@ impl Admission {
     }
 
     /// Records a refusal. A refusal stands even when it cannot be recorded.
-    async fn audit_refusal(&self, method: &str, caller: Caller, refusal: &Status) {
+    async fn audit_refusal(&self, method: &str, peer: &Peer, caller: Caller, refusal: &Status) {
         let reason = status::reason(refusal);
         tracing::warn!(method, member = caller.member_id, reason, "call refused");
         let Some(audit) = &self.0.audit else { return };
@@ -160,6 +160,11 @@ impl Admission {
             action: method.to_owned(),
             outcome: EventOutcome::Refused.into(),
             reason,
+            // Whom the certificate names, whether or not the directory knows it.
+            object_id: match peer {
+                Peer::Certificate(facts) => facts.member_id.to_string(),
+                Peer::NoMember | Peer::NoCertificate => String::new(),
+            },
             ..Event::default()
         };
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -183,7 +188,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn forwarded_caller(headers: &HeaderMap) -> Result<Caller, Status> {
     let wrong = || status::unauthenticated("CALLER_MALFORMED", "the forwarded caller cannot be read");
-    let metadata = MetadataMap::from_headers(headers.clone());
+    let mut one = HeaderMap::with_capacity(1);
+    one.insert(CALLER_METADATA, headers.get(CALLER_METADATA).ok_or_else(wrong)?.clone());
+    let metadata = MetadataMap::from_headers(one);
     let value = metadata.get_bin(CALLER_METADATA).ok_or_else(wrong)?;
     Caller::decode(value.to_bytes().map_err(|_| wrong())?).map_err(|_| wrong())
 }
@@ -264,17 +271,18 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let admission = self.admission.clone();
-        let method = request.uri().path().to_owned();
+        // What is no method of ours is not repeated in logs and labels: a stranger may have made it up.
+        let method = access::rule(request.uri().path()).map_or("unknown", |rule| rule.method);
         let span = tracing::info_span!("rpc", method);
         telemetry::adopt(&span, request.headers());
         Box::pin(
             async move {
                 let began = Instant::now();
                 let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer::NoCertificate);
-                let response = match admission.admit(&method, &peer, request.headers()).await {
+                let response = match admission.admit(method, &peer, request.headers()).await {
                     Ok(context) => run(&mut inner, request, context).await,
                     Err((caller, refusal)) => {
-                        admission.audit_refusal(&method, caller, &refusal).await;
+                        admission.audit_refusal(method, &peer, caller, &refusal).await;
                         Ok(refusal.into_http())
                     }
                 };

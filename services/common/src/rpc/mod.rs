@@ -124,6 +124,18 @@ impl Context {
     }
 }
 
+/// Longest request id, in characters.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// Checks the id of an attempt; empty when the sender gives none.
+pub fn request_id(text: &str) -> Result<(), tonic::Status> {
+    if text.chars().count() > REQUEST_ID_CHARS_MAX || text.chars().any(char::is_control) {
+        let text = "must be at most 128 characters, none of them a control character";
+        return Err(status::invalid("request_id", text));
+    }
+    Ok(())
+}
+
 /// Returns a moment as stored: microseconds since 1970 UTC.
 pub fn micros(time: Timestamp) -> i64 {
     time.as_microsecond()

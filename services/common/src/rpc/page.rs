@@ -37,7 +37,9 @@ pub fn position(query: &[u8], token: &str) -> Result<Option<String>, Status> {
     if seen != tag(query) {
         return Err(wrong());
     }
-    String::from_utf8(position.to_vec()).map(Some).map_err(|_| wrong())
+    let position = String::from_utf8(position.to_vec()).map_err(|_| wrong())?;
+    // Positions go into statements, and PostgreSQL takes no NUL.
+    if position.chars().any(char::is_control) { Err(wrong()) } else { Ok(Some(position)) }
 }
 
 /// Reads a numeric position.

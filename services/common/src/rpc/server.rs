@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,6 +39,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most handshakes at once; more wait in the listen queue.
 const HANDSHAKES_MAX: usize = 256;
+
+/// Most connections at once; more wait in the listen queue.
+const CONNECTIONS_MAX: usize = 8192;
 
 /// Most streams of one connection at once.
 const STREAMS_MAX: u32 = 1024;
@@ -118,10 +121,12 @@ async fn accept(
     lifecycle: Lifecycle,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let stopping = lifecycle.stopping();
     tokio::pin!(stopping);
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let Ok(place) = connections.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = &mut stopping => return,
             accepted = tcp.accept() => accepted,
@@ -139,7 +144,7 @@ async fn accept(
         let sender = sender.clone();
         lifecycle.spawn(async move {
             let _permit = permit;
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(acceptor, stream)).await {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(acceptor, stream, place)).await {
                 Ok(Ok(connection)) => {
                     sender.send(Ok(connection)).await.ok();
                 }
@@ -150,7 +155,11 @@ async fn accept(
     }
 }
 
-async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Connection> {
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -159,7 +168,7 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Conne
         Some(Ok(facts)) => Peer::Certificate(Arc::new(facts)),
         Some(Err(_)) => Peer::NoMember,
     };
-    Ok(Connection { stream, peer })
+    Ok(Connection { stream, peer, _place: place })
 }
 
 /// A connection after its handshake.
@@ -167,6 +176,7 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Conne
 struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connected for Connection {

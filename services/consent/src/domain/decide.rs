@@ -1,6 +1,6 @@
 //! The decision: layers in order, and inside a layer the rule that stands first.
 //!
-//! Patient: the narrower match, then the newer rule, then the denial. Other layers: the denial. An open emergency
+//! Patient: at each record the narrower match, then the newer rule, then the denial; then a denial at any record. Other layers: the denial. An open emergency
 //! session takes away denials that are marked for it and nothing else. A request without a role or a purpose is
 //! denied whatever the rules say.
 
@@ -152,7 +152,17 @@ fn first<'a>(
     let spoken = standing
         .iter()
         .filter_map(|&rule| rule.verdict(requester, document).map(|verdict| Candidate { rule, verdict }));
-    spoken.filter(|candidate| !(emergency && candidate.yields())).min_by_key(Candidate::order)
+    let spoken: Vec<_> = spoken.filter(|candidate| !(emergency && candidate.yields())).collect();
+    // Among the directives of one record the first decides; then a denial at any record stands, so that nobody undoes
+    // at one member what the patient said at another.
+    let of_record = |record| spoken.iter().filter(move |c| c.rule.record.as_ref() == Some(record));
+    let firsts = spoken.iter().filter(|candidate| {
+        let record = candidate.rule.record.as_ref();
+        let first = record.and_then(|record| of_record(record).min_by_key(|c| c.order()));
+        first.is_some_and(|first| std::ptr::eq(first.rule, candidate.rule))
+    });
+    let denial = firsts.filter(|c| c.verdict.effect == Effect::Deny).min_by_key(|c| c.order());
+    denial.or_else(|| spoken.iter().min_by_key(|c| c.order())).copied()
 }
 
 /// Decides one document and says what each rule contributed, in the order in which rules are tried.

@@ -40,6 +40,7 @@ impl From<Directive> for Rule {
         Self {
             id: directive.id.to_string(),
             layer: Layer::Patient,
+            record: Some(directive.patient),
             effect: directive.effect,
             matcher: directive.matcher,
             exceptions: directive.exceptions,

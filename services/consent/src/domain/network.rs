@@ -53,6 +53,7 @@ fn rule(id: &str, layer: Layer, effect: Effect, overridable: bool, purposes: &[P
     Rule {
         id: id.to_owned(),
         layer,
+        record: None,
         effect,
         matcher: Matcher { purposes: purposes.to_vec(), ..Matcher::default() },
         exceptions: vec![],

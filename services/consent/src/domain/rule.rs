@@ -3,7 +3,7 @@
 //! Whether a rule speaks of a request has three answers. What is not known counts for a denial and never for a
 //! permit.
 
-use signpost_common::id::{DocumentId, MemberId};
+use signpost_common::id::{DocumentId, MemberId, RecordRef};
 use signpost_proto::common::v1::{PurposeOfUse, Role};
 
 use super::Requester;
@@ -65,6 +65,8 @@ pub struct Rule {
     pub id: String,
     /// Where it comes from.
     pub layer: Layer,
+    /// The record that a directive hangs on; none for a rule of the network.
+    pub record: Option<RecordRef>,
     /// What holds where it matches.
     pub effect: Effect,
     /// What it speaks of.
@@ -183,7 +185,8 @@ impl Matcher {
     fn holds(&self, requester: &Requester, document: &DocumentFacts) -> Truth {
         let role = (requester.role != Role::Unspecified).then_some(&requester.role);
         let purpose = (requester.purpose != PurposeOfUse::Unspecified).then_some(&requester.purpose);
-        let labelled = self.labels.is_empty() || document.labels.iter().any(|l| self.labels.contains(l));
+        let labelled = self.labels.is_empty()
+            || document.labels.iter().any(|l| self.labels.iter().any(|m| m.eq_ignore_ascii_case(l)));
         [
             any_of(&self.requesters, Some(&requester.member_id)),
             any_of(&self.roles, role),

@@ -1,6 +1,6 @@
 //! The store on PostgreSQL.
 
-use signpost_common::db::postgres::{BEGIN, Db, Pools, keep_response, replayed};
+use signpost_common::db::postgres::{BEGIN, Db, ONE_WRITER, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the array `$1`.
 const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (

@@ -7,6 +7,9 @@ use sqlx::QueryBuilder;
 
 use crate::domain::{Change, Snapshot, Stored, Target};
 
+/// How many keys two alike records share, at most times.
+const KEYS_SHARED: usize = 8;
+
 /// Splits a batch so that no record comes twice in one part: the second is an update of the first.
 fn without_repeats(batch: &[Incoming]) -> Vec<&[Incoming]> {
     let mut parts = vec![];
@@ -20,6 +23,47 @@ fn without_repeats(batch: &[Incoming]) -> Vec<&[Incoming]> {
     }
     parts.push(&batch[start..]);
     parts
+}
+
+/// Locks all keys that writers of alike records lock: those of the records as they come, and as they are stored.
+///
+/// What is stored may change before the lock is there; then what it changed to is locked as well.
+async fn lock_batch(c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
+    let mut keys: Vec<i64> =
+        batch.iter().flat_map(|record| record.keys.iter().copied().chain([record.identity])).collect();
+    if ONE_WRITER {
+        return Ok(());
+    }
+    let mut stored = keys_of_stored(c, batch).await?;
+    loop {
+        keys.extend_from_slice(&stored);
+        lock_stripes(c, &keys).await?;
+        let now = keys_of_stored(c, batch).await?;
+        if now == stored {
+            return Ok(());
+        }
+        stored = now;
+    }
+}
+
+async fn keys_of_stored(c: &mut Connection, batch: &[Incoming]) -> Result<Vec<i64>, Error> {
+    let mut query =
+        QueryBuilder::<Db>::new("SELECT keys FROM source_record WHERE (member_id, local_id) IN (");
+    push_references(&mut query, batch);
+    query.push(") ORDER BY record_row");
+    let rows: Vec<(Vec<u8>,)> = query.build_query_as().persistent(false).fetch_all(c).await?;
+    let mut keys = vec![];
+    for (bytes,) in rows {
+        keys.extend(unpack_keys(&bytes)?);
+    }
+    Ok(keys)
+}
+
+fn push_references(query: &mut QueryBuilder<Db>, batch: &[Incoming]) {
+    query.push_values(batch, |mut values, incoming| {
+        values.push_bind(incoming.reference.member_id.as_str().to_owned());
+        values.push_bind(incoming.reference.local_id().to_owned());
+    });
 }
 
 /// A response to replay: a line for each record.
@@ -80,10 +124,7 @@ impl Known {
             "SELECT record_row, record_id, member_id, local_id, person_id, demographics FROM source_record
              WHERE (member_id, local_id) IN (",
         );
-        query.push_values(batch, |mut values, incoming| {
-            values.push_bind(incoming.reference.member_id.as_str().to_owned());
-            values.push_bind(incoming.reference.local_id().to_owned());
-        });
+        push_references(&mut query, batch);
         query.push(")");
         let rows: Vec<(i64, String, String, String, String, Vec<u8>)> =
             query.build_query_as().persistent(false).fetch_all(c).await?;
@@ -101,7 +142,8 @@ impl Known {
     async fn load_slots(&mut self, c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
         let keys: HashSet<i64> = batch.iter().flat_map(|incoming| incoming.keys.iter().copied()).collect();
         let keys: Vec<i64> = keys.into_iter().collect();
-        let limit = batch.len().saturating_mul(CANDIDATES_MAX + 2);
+        // Records share several keys; a bound on all pairs keeps a batch in memory whatever its blocks are like.
+        let limit = batch.len().saturating_mul(CANDIDATES_MAX + 2).saturating_mul(KEYS_SHARED);
         let rows: Vec<(i64, i64)> =
             sqlx::query_as(ROWS_OF_KEYS).bind(key_list(&keys)).bind(limit as i64).fetch_all(&mut *c).await?;
         self.truncated = rows.len() >= limit;

@@ -55,11 +55,15 @@ fn pack_keys(keys: &[i64]) -> Vec<u8> {
 async fn stored_keys(c: &mut Connection, row: i64) -> Result<Vec<i64>, Error> {
     let (bytes,): (Vec<u8>,) =
         sqlx::query_as("SELECT keys FROM source_record WHERE record_row = $1").bind(row).fetch_one(c).await?;
+    Ok(unpack_keys(&bytes)?)
+}
+
+fn unpack_keys(bytes: &[u8]) -> Result<Vec<i64>, db::Error> {
     let (keys, rest) = bytes.as_chunks();
     if rest.is_empty() {
         Ok(keys.iter().map(|key| i64::from_be_bytes(*key)).collect())
     } else {
-        Err(db::Error::Corrupt("list of keys").into())
+        Err(db::Error::Corrupt("list of keys"))
     }
 }
 
@@ -285,9 +289,19 @@ fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
     })
 }
 
-/// Locks what a steward's decision touches, so that it does not cross a registration.
-async fn lock_record(c: &mut Connection, row: i64) -> Result<(), Error> {
-    let keys = stored_keys(c, row).await?;
+/// Locks what a steward's decision touches, so that it does not cross a registration: the keys of the record, and
+/// those of all records of the person it may go to, so that the person does not vanish meanwhile.
+async fn lock_decision(c: &mut Connection, row: i64, person: Option<PersonId>) -> Result<(), Error> {
+    let mut keys = stored_keys(c, row).await?;
+    if let Some(person) = person {
+        let rows: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT keys FROM source_record WHERE person_id = $1")
+            .bind(person.to_string())
+            .fetch_all(&mut *c)
+            .await?;
+        for (bytes,) in rows {
+            keys.extend(unpack_keys(&bytes)?);
+        }
+    }
     Ok(lock_stripes(c, &keys).await?)
 }
 
@@ -326,9 +340,7 @@ impl Store for SqlStore {
         if let Some(response) = replayed(&mut tx, attempt).await? {
             return Ok(unpack_registered(&response)?);
         }
-        let keys = batch.iter().flat_map(|record| record.keys.iter().copied().chain([record.identity]));
-        let keys: Vec<i64> = keys.collect();
-        lock_stripes(&mut tx, &keys).await?;
+        lock_batch(&mut tx, batch).await?;
         let mut registered = Vec::with_capacity(batch.len());
         for part in without_repeats(batch) {
             registered.extend(register_part(&mut tx, part, decide, by).await?);
@@ -388,7 +400,7 @@ impl Store for SqlStore {
             return Ok(event);
         }
         let (row, record_text, _) = record_by_id(&mut tx, record).await?;
-        lock_record(&mut tx, row).await?;
+        lock_decision(&mut tx, row, Some(person)).await?;
         let (to, _) = resolve_person(&mut tx, &By::Person(person)).await?.ok_or(Error::PersonUnknown)?;
         let event = relink(&mut tx, record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
         settle(&mut tx, &record_text, &to, ReviewState::Linked, by).await?;
@@ -408,7 +420,7 @@ impl Store for SqlStore {
             return Ok(event);
         }
         let (row, ..) = record_by_id(&mut tx, record).await?;
-        lock_record(&mut tx, row).await?;
+        lock_decision(&mut tx, row, None).await?;
         let (_, record_text, from) = record_by_id(&mut tx, record).await?;
         if is_alone(&mut tx, &from).await? {
             return Err(Error::AlreadyAlone);
@@ -456,7 +468,7 @@ impl Store for SqlStore {
             return Err(Error::TaskResolved);
         }
         let (row, record, _) = record_by_id(&mut tx, open.record).await?;
-        lock_record(&mut tx, row).await?;
+        lock_decision(&mut tx, row, Some(open.candidate)).await?;
         if linked {
             let (to, _) =
                 resolve_person(&mut tx, &By::Person(open.candidate)).await?.ok_or(Error::PersonUnknown)?;

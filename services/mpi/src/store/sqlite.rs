@@ -1,6 +1,6 @@
 //! The store on SQLite.
 
-use signpost_common::db::sqlite::{BEGIN, Db, Pools, keep_response, replayed};
+use signpost_common::db::sqlite::{BEGIN, Db, ONE_WRITER, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the JSON array `$1`.
 const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (

@@ -60,10 +60,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let world = World::start(&options.dir, listen).await?;
     let loaded = load::feed(&world, population).await?;
     println!("{loaded}\n");
-    story::tell(&world).await?;
+    let told = story::tell(&world).await?;
     story::measure(&world, &loaded.samples).await?;
     println!("\nIn all {:.1} s.", began.elapsed().as_secs_f64());
-    try_by_hand(&options, &world);
+    try_by_hand(&options, &world, &told);
     if options.keep {
         println!("\nThe exchange keeps running; Ctrl-C ends it.");
         tokio::signal::ctrl_c().await?;
@@ -85,28 +85,37 @@ fn prepare(dir: &Path) -> anyhow::Result<()> {
     std::fs::write(dir.join(MARKER), "").with_context(working)
 }
 
-fn try_by_hand(options: &Options, world: &World) {
-    let mut endpoint = world.endpoint.clone();
-    println!("\nTo try by hand:");
+/// Prints commands that work as they stand: against this exchange when it is kept, else against the next, in which ids
+/// are new and are taken from what the commands print.
+fn try_by_hand(options: &Options, world: &World, told: &story::Told) {
+    let dir = options.dir.display();
+    println!("\nTo try by hand, with `signpost` for `cargo run --release --bin signpost --`:");
+    let (endpoint, person, document) = match options.keep {
+        true => (world.endpoint.as_str(), told.unconscious_person_id.as_str(), told.document_id.as_str()),
+        false => ("https://127.0.0.1:7443", "$person", "$document"),
+    };
     if !options.keep {
-        endpoint = "https://127.0.0.1:7443".to_owned();
-        let dir = options.dir.display();
         println!(
             "  signpost demo --keep --dir {dir}    # leaves the exchange running; then, in another terminal:"
         );
     }
-    let pki = world.pki.display();
-    let who = format!("--as {} --user dr.lee --pki {pki} --endpoint {endpoint}", world::ED);
+    println!("  who='--as {} --user dr.lee --pki {} --endpoint {endpoint}'", world::ED, world.pki.display());
     let jane =
         "--given Jayne --family Doe --birth-date 1984-07-19 --address '12 Chestnut St' --postcode 78701";
     let john = "--given John --family Roe --birth-date 1961-02-11";
-    println!("  signpost locate {who} \\\n      {jane}");
-    println!("  signpost fetch {who} \\\n      --out document.json DOCUMENT");
-    println!("  signpost locate {who} \\\n      {john}");
-    println!("  signpost emergency {who} \\\n      --text 'found unconscious at the roadside' PERSON");
-    println!("  signpost locate {who} \\\n      {john} --emergency SESSION");
-    println!("with the DOCUMENT, PERSON and SESSION that the command before it names;");
-    println!("where `signpost` is `cargo run --release --bin signpost --`.");
+    println!("  signpost locate $who {jane} | tee jane.txt");
+    if !options.keep {
+        println!("  document=$(awk '/Allergies/ {{print $2; exit}}' jane.txt)");
+    }
+    println!("  signpost fetch $who --out allergies.json {document}");
+    println!("  signpost locate $who {john} | tee john.txt");
+    if !options.keep {
+        println!("  person=$(awk '/^person/ {{print $2}}' john.txt)");
+    }
+    println!(
+        "  signpost emergency $who --text 'found unconscious at the roadside' {person} | tee session.txt"
+    );
+    println!("  signpost locate $who {john} --emergency $(awk '/^emergency/ {{print $3}}' session.txt)");
 }
 
 /// Shows a duration as people read it.

@@ -24,6 +24,12 @@ use super::{
 };
 use crate::cli::{show_completion, show_person, show_pointers};
 
+/// What can be tried by hand afterwards.
+pub(super) struct Told {
+    pub(super) document_id: String,
+    pub(super) unconscious_person_id: String,
+}
+
 /// The answer to a locate.
 struct Answer {
     person: PersonOutcome,
@@ -32,7 +38,7 @@ struct Answer {
 }
 
 /// Tells the story.
-pub(super) async fn tell(world: &World) -> anyhow::Result<()> {
+pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
     chapter(
         1,
         "Jane Doe decides at home, in Boston: treatment may see her records, except what is psychiatric",
@@ -86,7 +92,8 @@ pub(super) async fn tell(world: &World) -> anyhow::Result<()> {
     }
     let directive_id = jane_decides(world).await?;
     println!("\nJane permits treatment again (directive {directive_id}).");
-    Ok(())
+    let document_id = found.pointers[0].document_id.clone();
+    Ok(Told { document_id, unconscious_person_id: person_id })
 }
 
 /// Locates people of the population one after another and prints how long it took.

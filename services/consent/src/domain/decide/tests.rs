@@ -28,6 +28,7 @@ fn directive(id: &str, effect: Effect, matcher: Matcher) -> Rule {
     Rule {
         id: id.into(),
         layer: Layer::Patient,
+        record: Some(record("home")),
         effect,
         matcher,
         exceptions: vec![],
@@ -35,6 +36,10 @@ fn directive(id: &str, effect: Effect, matcher: Matcher) -> Rule {
         validity: Validity::default(),
         created_us: 0,
     }
+}
+
+fn record(member_id: &str) -> signpost_common::id::RecordRef {
+    signpost_common::id::RecordRef::new(member(member_id), "1").unwrap()
 }
 
 fn permit(id: &str, matcher: Matcher) -> Rule {
@@ -224,6 +229,22 @@ fn what_is_not_known_of_a_document_counts_for_a_denial_and_not_for_a_permit() {
         but.exceptions = vec![matcher];
         bare(but).opt_in().denies("yes");
     }
+}
+
+#[test]
+fn a_permit_at_one_member_does_not_undo_a_denial_at_another() {
+    let denial = deny("home", everything());
+    let narrow = Matcher { labels: vec!["N".into()], ..from("north") };
+    let elsewhere = Rule { record: Some(record("north")), created_us: 99, ..permit("elsewhere", narrow) };
+    given(&[denial.clone(), elsewhere.clone()]).denies("home");
+    given(std::slice::from_ref(&elsewhere)).opt_in().permits("elsewhere");
+    let second = Rule { record: Some(record("south")), ..deny("second", labelled("R")) };
+    given(&[elsewhere, second]).permits("elsewhere");
+}
+
+#[test]
+fn labels_are_the_same_in_any_case() {
+    given(&[deny("no", labelled("psy"))]).label("PSY").denies("no");
 }
 
 #[test]
