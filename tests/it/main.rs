@@ -8,5 +8,6 @@ mod faults;
 mod journey;
 mod privacy;
 mod python;
+mod tenancy;
 mod tidy;
 mod trust;

@@ -19,6 +19,7 @@ use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
     directory::v1::{Endpoint, SetEndpointRequest},
 };
+use signpost_source::index::COLUMNS;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 pub mod febrl;
 pub mod find;
+pub mod scenario;
 
 /// The members that every cluster has; more can be asked for.
 pub const MEMBERS: [&str; 3] = ["north", "south", "west"];
@@ -396,19 +398,7 @@ pub struct DocumentFile {
 /// Writes a member's `index.csv`.
 pub fn write_index(folder: &Path, documents: &[DocumentFile]) -> anyhow::Result<()> {
     let mut index = csv::Writer::from_path(folder.join("index.csv"))?;
-    index.write_record([
-        "local_id",
-        "unique_id",
-        "path",
-        "mime_type",
-        "type_code",
-        "type_display",
-        "class_code",
-        "creation_time",
-        "service_start_time",
-        "labels",
-        "author_institution",
-    ])?;
+    index.write_record(COLUMNS)?;
     for document in documents {
         let DocumentFile { local_id, file, mime_type, type_code, labels } = document;
         let time = "2025-03-01T09:00:00Z";

@@ -23,10 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     convert,
-    domain::{
-        Logged,
-        merkle::{self, Hash, Subtree},
-    },
+    domain::merkle::{self, Hash, Subtree},
     error::Error,
     store::Store,
     writer::Writer,
@@ -85,14 +82,6 @@ fn sees(context: &Context) -> Result<Option<MemberId>, Status> {
     if context.operator { Ok(None) } else { convert::member(context).map(Some) }
 }
 
-/// Cuts a list that was read one longer than its page, and returns the token of the next page.
-fn cut(events: &mut Vec<Logged>, limit: i64, bound: &[u8]) -> String {
-    let more = events.len() as i64 > limit;
-    events.truncate(limit as usize);
-    let last = events.last().filter(|_| more);
-    last.map(|event| page::token(bound, &event.sequence.to_string())).unwrap_or_default()
-}
-
 #[tonic::async_trait]
 impl AuditLogService for Service {
     type WatchFlagsStream = BoxStream<'static, Result<proto::WatchFlagsResponse, Status>>;
@@ -119,7 +108,7 @@ impl AuditLogService for Service {
         let before = page::number(&bound, &page_token)?;
         let query = convert::query(request, sees(&context)?)?;
         let mut events = self.store.search(&query, before, limit + 1).await?;
-        let next_page_token = cut(&mut events, limit, &bound);
+        let next_page_token = page::cut(&bound, &mut events, limit, |event| event.sequence.to_string());
         let logged = |event| convert::logged(event, context.operator);
         let events = events.iter().map(logged).collect::<Result<_, _>>()?;
         self.reading(&context, "SearchEvents", String::new(), None).await?;
@@ -139,7 +128,7 @@ impl AuditLogService for Service {
         let record = convert::patient(&context, request.patient)?;
         let subject = convert::subject(&self.blinder, &record);
         let mut events = self.store.disclosures(subject, before, limit + 1).await?;
-        let next_page_token = cut(&mut events, limit, &bound);
+        let next_page_token = page::cut(&bound, &mut events, limit, |event| event.sequence.to_string());
         let reader = convert::reader(&context);
         let disclosures = events.iter().map(|event| convert::disclosure(event, reader));
         let disclosures = disclosures.collect::<Result<_, _>>()?;

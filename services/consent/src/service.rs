@@ -97,11 +97,3 @@ fn position(query: &[u8], token: &str) -> Result<Option<Position>, Status> {
     let (time_us, id) = text.split_once('/').ok_or_else(wrong)?;
     Ok(Some((time_us.parse().map_err(|_| wrong())?, id.to_owned())))
 }
-
-/// Cuts a page that was read with one row too many, and makes the token that continues after it.
-fn cut<T>(query: &[u8], rows: &mut Vec<T>, limit: i64, place: impl Fn(&T) -> Position) -> String {
-    let more = rows.len() as i64 > limit;
-    rows.truncate(limit as usize);
-    let last = rows.last().filter(|_| more).map(place);
-    last.map(|(time_us, id)| page::token(query, &format!("{time_us}/{id}"))).unwrap_or_default()
-}

@@ -82,10 +82,7 @@ impl DirectoryService for Service {
         let limit = page::size(page_size)?;
         let after = page::position(b"members", &page_token)?;
         let mut members = self.store.members(after.as_deref(), limit + 1).await?;
-        let more = members.len() as i64 > limit;
-        members.truncate(limit as usize);
-        let last = members.last().filter(|_| more);
-        let next_page_token = last.map(|m| page::token(b"members", m.id.as_str())).unwrap_or_default();
+        let next_page_token = page::cut(b"members", &mut members, limit, |member| member.id.to_string());
         let members = members.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListMembersResponse { members, next_page_token }))
     }

@@ -26,7 +26,7 @@ use crate::{
     domain::{self, Incoming, Index},
     error::Error,
     feed,
-    store::{By, Decider, Person, Registered, Store, StoredRecord},
+    store::{By, Decider, Person, Registered, ReviewTask, Store, StoredRecord},
 };
 
 const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
@@ -231,18 +231,14 @@ impl MasterPatientIndexService for Service {
         let context = Context::of(&request)?;
         let proto::ListPersonRecordsRequest { by, page_size, page_token } = request.into_inner();
         let by = convert::by_of_list(by)?;
-        let limit = page::size(page_size)? as usize;
+        let limit = page::size(page_size)?;
         let (person, mut records) =
             self.visible(&context, &format!("{SERVICE}/ListPersonRecords"), &by).await?;
         let query = format!("person-records {}", person.id);
         if let Some(after) = page::number(query.as_bytes(), &page_token)? {
             records.retain(|record| record.row > after);
         }
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let last = records.last().filter(|_| more);
-        let next_page_token =
-            last.map(|r| page::token(query.as_bytes(), &r.row.to_string())).unwrap_or_default();
+        let next_page_token = page::cut(query.as_bytes(), &mut records, limit, |r| r.row.to_string());
         let records = records.iter().map(|record| proto::PersonRecord {
             record_id: record.id.to_string(),
             record: Some(convert::reference_to_proto(&record.reference)),
@@ -307,10 +303,8 @@ impl MasterPatientIndexService for Service {
             })
             .transpose()?;
         let mut tasks = self.store.review_tasks(state, after, limit + 1).await?;
-        let more = tasks.len() as i64 > limit;
-        tasks.truncate(limit as usize);
-        let position = tasks.last().filter(|_| more).map(|task| format!("{}/{}", task.opened_us, task.id));
-        let next_page_token = position.map(|at| page::token(query.as_bytes(), &at)).unwrap_or_default();
+        let place = |task: &ReviewTask| format!("{}/{}", task.opened_us, task.id);
+        let next_page_token = page::cut(query.as_bytes(), &mut tasks, limit, place);
         let tasks = tasks.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListReviewTasksResponse { tasks, next_page_token }))
     }

@@ -175,10 +175,8 @@ impl DocumentRegistryService for Service {
         let after = after.as_deref().map(convert::position).transpose()?;
         let query = convert::query(request.patients, request.filter, own.as_ref())?;
         let mut documents = self.store.search(&query, after.as_ref(), limit + 1).await?;
-        let more = documents.len() as i64 > limit;
-        documents.truncate(limit as usize);
-        let last = documents.last().filter(|_| more).map(|d| convert::position_to_text(&d.position()));
-        let next_page_token = last.map(|position| page::token(&bound, &position)).unwrap_or_default();
+        let place = |document: &crate::domain::Document| convert::position_to_text(&document.position());
+        let next_page_token = page::cut(&bound, &mut documents, limit, place);
         let entries = convert::entries(documents)?;
         Ok(Response::new(proto::SearchDocumentsResponse { entries, next_page_token }))
     }

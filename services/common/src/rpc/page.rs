@@ -26,6 +26,14 @@ pub fn token(query: &[u8], position: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode([&tag(query)[..], position.as_bytes()].concat())
 }
 
+/// Cuts a page that was read with one row too many, and makes the token that continues after it, empty on the last page.
+pub fn cut<T>(query: &[u8], rows: &mut Vec<T>, limit: i64, position: impl Fn(&T) -> String) -> String {
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more).map(|last| token(query, &position(last))).unwrap_or_default()
+}
+
 /// Reads a token; `None` for the first page. A token of another query is refused.
 pub fn position(query: &[u8], token: &str) -> Result<Option<String>, Status> {
     if token.is_empty() {
@@ -66,6 +74,14 @@ mod tests {
         assert!(position(b"two", &made).is_err());
         assert!(position(b"one", "!!").is_err());
         assert_eq!(position(b"one", "").unwrap(), None);
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_last_says_where_it_ends() {
+        let mut rows = vec![1, 2, 3];
+        let token = cut(b"q", &mut rows, 2, i32::to_string);
+        assert_eq!((rows.len(), number(b"q", &token).unwrap()), (2, Some(2)));
+        assert_eq!(cut(b"q", &mut rows, 2, i32::to_string), "");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use signpost_common::{
 use signpost_proto::consent::v1::{self as proto, consent_service_server::ConsentService};
 use tonic::{Request, Response, Status};
 
-use super::{Service, cut, own, position};
+use super::{Service, own, position};
 use crate::{
     convert::{self, Question},
     domain::{self, Directive, Requester, Snapshot},
@@ -95,7 +95,8 @@ impl ConsentService for Service {
         let query = format!("directives {}/{}", patient.member_id, patient.local_id());
         let before = position(query.as_bytes(), &page_token)?;
         let mut rows = self.store.directives(&patient, before.as_ref(), limit + 1).await?;
-        let next_page_token = cut(query.as_bytes(), &mut rows, limit, |d| (d.created_us, d.id.to_string()));
+        let next_page_token =
+            page::cut(query.as_bytes(), &mut rows, limit, |d| format!("{}/{}", d.created_us, d.id));
         let directives = rows.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListDirectivesResponse { directives, next_page_token }))
     }

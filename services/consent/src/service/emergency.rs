@@ -8,7 +8,7 @@ use signpost_common::{
 use signpost_proto::consent::v1::{self as proto, emergency_access_service_server::EmergencyAccessService};
 use tonic::{Request, Response, Status};
 
-use super::{Service, cut, position};
+use super::{Service, position};
 use crate::{convert, domain::Session, error::Error};
 
 impl Service {
@@ -74,7 +74,8 @@ impl EmergencyAccessService for Service {
         let query = format!("reviews {member_id:?} {include_completed}");
         let after = position(query.as_bytes(), &page_token)?;
         let mut rows = self.store.sessions(member_id, include_completed, after.as_ref(), limit + 1).await?;
-        let next_page_token = cut(query.as_bytes(), &mut rows, limit, |s| (s.opened_us, s.id.to_string()));
+        let next_page_token =
+            page::cut(query.as_bytes(), &mut rows, limit, |s| format!("{}/{}", s.opened_us, s.id));
         let sessions = rows.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListEmergencyReviewsResponse { sessions, next_page_token }))
     }

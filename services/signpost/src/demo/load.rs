@@ -16,7 +16,7 @@ use signpost_proto::{
     mpi::v1::{FeedPatientsRequest, LinkOutcome, RegisterPatientRequest, feed_patients_response},
     registry::v1::{DocumentEntry, RegisterDocumentsRequest, register_documents_response},
 };
-use signpost_source::index::Entry;
+use signpost_source::index::{COLUMNS, Entry};
 
 use super::{
     Options,
@@ -107,19 +107,7 @@ fn write_documents(
 ) -> anyhow::Result<Vec<DocumentEntry>> {
     fs::create_dir_all(folder)?;
     let mut index = csv::Writer::from_path(folder.join("index.csv"))?;
-    index.write_record([
-        "local_id",
-        "unique_id",
-        "path",
-        "mime_type",
-        "type_code",
-        "type_display",
-        "class_code",
-        "creation_time",
-        "service_start_time",
-        "labels",
-        "author_institution",
-    ])?;
+    index.write_record(COLUMNS)?;
     let mut entries = vec![];
     for record in records {
         for document in &record.documents {
