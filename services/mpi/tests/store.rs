@@ -214,3 +214,35 @@ async fn two_writers_make_one_person_of_one_newcomer() {
         assert_eq!(persons[0], persons[1], "round {round}");
     }
 }
+
+/// One writer moves a record to another person while a newcomer meets it where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_newcomer_is_never_left_with_a_person_that_was_merged_away() {
+    let Some(location) = db::scratch_postgres("mpi") else {
+        eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    let one: Arc<dyn Store> = Arc::from(store::open(&location).await.unwrap());
+    let two: Arc<dyn Store> = Arc::from(store::open(&location).await.unwrap());
+    for round in 0..40 {
+        let local = round.to_string();
+        let born = format!("19{}-04-17", 40 + round);
+        let old = |member: &str| incoming(member, &local, "Olivia", "Oldname", &born);
+        let new = |member: &str| incoming(member, &local, "Tabitha", "Newman", &born);
+        register(&*one, old("north")).await;
+        register(&*one, new("east")).await;
+        let (mover, newcomer) = (new("north"), old("south"));
+        let (one, two) = (one.clone(), two.clone());
+        let reference = newcomer.reference.clone();
+        let moving = tokio::spawn(async move { register(&*one, mover).await });
+        let arrived = tokio::spawn(async move {
+            register(&*two, newcomer).await;
+            two
+        });
+        moving.await.unwrap();
+        let store = arrived.await.unwrap();
+        let person = store.person(&By::Record(reference.clone())).await.unwrap().unwrap();
+        let records = store.person_records(person.id, 0, 10).await.unwrap();
+        assert!(records.iter().any(|record| record.reference == reference), "round {round}");
+    }
+}
