@@ -1,6 +1,12 @@
 //! Puts services together: in one process they call each other in memory, in many over mTLS.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use rustls::ClientConfig;
@@ -105,14 +111,44 @@ fn source(config: &Config, clock: SharedClock) -> anyhow::Result<(Routes, Admiss
     Ok((routes, Admission::new(allowed, None, clock)))
 }
 
-/// How services reach each other.
-struct Peers<'a> {
-    config: &'a Config,
-    tls: Arc<ClientConfig>,
+async fn exchange(
+    config: &Config,
+    services: &BTreeSet<Service>,
+    lifecycle: &Lifecycle,
+    clock: SharedClock,
+) -> anyhow::Result<(Routes, Admission)> {
+    let tls = tls::client(&config.tls).map_err(hint)?;
+    let mut house = House { config, services, tls, clock: clock.clone(), built: BTreeMap::new() };
+    // Each needs only those before it; that audit and directory admit each other's calls is settled on the wire.
+    house.build_audit(lifecycle).await?;
+    let audit = AuditTrail::new(house.to(Service::Audit)?, clock.clone());
+    house.build_directory(&audit).await?;
+    house.build_mpi(&audit).await?;
+    house.build_registry().await?;
+    house.build_consent(&audit).await?;
+    house.build_locator(&audit, lifecycle)?;
+    let identities = DirectoryIdentities::new(house.to(Service::Directory)?, "admission");
+    Ok((merge(house.built.into_values()), Admission::new(identities, Some(audit), clock)))
 }
 
-impl Peers<'_> {
-    /// Returns the way to a service that is not in this process.
+/// The services of the exchange that run here, and how to reach all of them.
+struct House<'a> {
+    config: &'a Config,
+    services: &'a BTreeSet<Service>,
+    tls: Arc<ClientConfig>,
+    clock: SharedClock,
+    built: BTreeMap<Service, Routes>,
+}
+
+impl House<'_> {
+    /// Returns the way to a service: in memory when it is here.
+    fn to(&self, service: Service) -> anyhow::Result<Transport> {
+        match self.built.get(&service) {
+            Some(routes) => Ok(client::in_process(routes.clone())),
+            None => self.remote(service),
+        }
+    }
+
     fn remote(&self, service: Service) -> anyhow::Result<Transport> {
         let peers = &self.config.peers;
         let uri = match service {
@@ -127,98 +163,77 @@ impl Peers<'_> {
         client::remote(uri, &peers.server_name, self.tls.clone()).with_context(setting)
     }
 
-    /// Returns the way to a service: in memory when it is here.
-    fn to(&self, service: Service, here: Option<&Routes>) -> anyhow::Result<Transport> {
-        here.map_or_else(|| self.remote(service), |routes| Ok(client::in_process(routes.clone())))
+    async fn build_audit(&mut self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+        let Some(database) = self.database(Service::Audit)? else { return Ok(()) };
+        let config = signpost_audit::Config { database, blinder: blinder(&self.config.blinding_key)? };
+        let deps = signpost_audit::Deps { clock: self.clock.clone(), lifecycle: lifecycle.clone() };
+        self.keep(Service::Audit, signpost_audit::build(config, deps).await)
     }
-}
 
-async fn exchange(
-    config: &Config,
-    services: &BTreeSet<Service>,
-    lifecycle: &Lifecycle,
-    clock: SharedClock,
-) -> anyhow::Result<(Routes, Admission)> {
-    let peers = Peers { config, tls: tls::client(&config.tls).map_err(hint)? };
-    let has = |service| services.contains(&service);
-    let opening = |service: Service| move || format!("opening the database of {}", service.name());
-    let mut routes: Vec<Routes> = vec![];
-
-    let mut audit_routes = None;
-    if has(Service::Audit) {
-        let database = config.location(Service::Audit)?;
-        let settings = signpost_audit::Config { database, blinder: blinder(&config.blinding_key)? };
-        let deps = signpost_audit::Deps { clock: clock.clone(), lifecycle: lifecycle.clone() };
-        let built = signpost_audit::build(settings, deps).await.with_context(opening(Service::Audit))?;
-        routes.push(built.clone());
-        audit_routes = Some(built);
-    }
-    let audit = AuditTrail::new(peers.to(Service::Audit, audit_routes.as_ref())?, clock.clone());
-
-    let mut directory_routes = None;
-    if has(Service::Directory) {
-        let bootstrap = match config.bootstrap.as_os_str().is_empty() {
+    async fn build_directory(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+        let Some(database) = self.database(Service::Directory)? else { return Ok(()) };
+        let bootstrap = match self.config.bootstrap.as_os_str().is_empty() {
             true => vec![],
-            false => pki::read_members(&config.bootstrap)?,
+            false => pki::read_members(&self.config.bootstrap)?,
         };
-        let database = config.location(Service::Directory)?;
-        let settings = signpost_directory::Config { database, bootstrap };
-        let deps = signpost_directory::Deps { audit: audit.clone(), clock: clock.clone() };
-        let built =
-            signpost_directory::build(settings, deps).await.with_context(opening(Service::Directory))?;
-        routes.push(built.clone());
-        directory_routes = Some(built);
-    }
-    let directory = peers.to(Service::Directory, directory_routes.as_ref())?;
-
-    let mut mpi_routes = None;
-    if has(Service::Mpi) {
-        let database = config.location(Service::Mpi)?;
-        let settings = signpost_mpi::Config { database, blinder: blinder(&config.blinding_key)? };
-        let deps = signpost_mpi::Deps { audit: audit.clone(), clock: clock.clone() };
-        let built = signpost_mpi::build(settings, deps).await.with_context(opening(Service::Mpi))?;
-        routes.push(built.clone());
-        mpi_routes = Some(built);
+        let config = signpost_directory::Config { database, bootstrap };
+        let deps = signpost_directory::Deps { audit: audit.clone(), clock: self.clock.clone() };
+        self.keep(Service::Directory, signpost_directory::build(config, deps).await)
     }
 
-    let mut registry_routes = None;
-    if has(Service::Registry) {
-        let settings = signpost_registry::Config { database: config.location(Service::Registry)? };
-        let deps = signpost_registry::Deps { clock: clock.clone() };
-        let built =
-            signpost_registry::build(settings, deps).await.with_context(opening(Service::Registry))?;
-        routes.push(built.clone());
-        registry_routes = Some(built);
+    async fn build_mpi(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+        let Some(database) = self.database(Service::Mpi)? else { return Ok(()) };
+        let config = signpost_mpi::Config { database, blinder: blinder(&self.config.blinding_key)? };
+        let deps = signpost_mpi::Deps { audit: audit.clone(), clock: self.clock.clone() };
+        self.keep(Service::Mpi, signpost_mpi::build(config, deps).await)
     }
 
-    let mut consent_routes = None;
-    if has(Service::Consent) {
-        let database = config.location(Service::Consent)?;
-        let settings = signpost_consent::Config { database, network_default: config.consent.network_default };
-        let patients = Arc::new(signpost_consent::Index::new(peers.to(Service::Mpi, mpi_routes.as_ref())?));
-        let deps = signpost_consent::Deps { audit: audit.clone(), patients, clock: clock.clone() };
-        let built = signpost_consent::build(settings, deps).await.with_context(opening(Service::Consent))?;
-        routes.push(built.clone());
-        consent_routes = Some(built);
+    async fn build_registry(&mut self) -> anyhow::Result<()> {
+        let Some(database) = self.database(Service::Registry)? else { return Ok(()) };
+        let deps = signpost_registry::Deps { clock: self.clock.clone() };
+        let built = signpost_registry::build(signpost_registry::Config { database }, deps).await;
+        self.keep(Service::Registry, built)
     }
 
-    if has(Service::Locator) {
-        routes.push(signpost_locator::build(signpost_locator::Deps {
-            mpi: peers.to(Service::Mpi, mpi_routes.as_ref())?,
-            registry: peers.to(Service::Registry, registry_routes.as_ref())?,
-            consent: peers.to(Service::Consent, consent_routes.as_ref())?,
-            directory: directory.clone(),
+    async fn build_consent(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+        let Some(database) = self.database(Service::Consent)? else { return Ok(()) };
+        let network_default = self.config.consent.network_default;
+        let config = signpost_consent::Config { database, network_default };
+        let patients = Arc::new(signpost_consent::Index::new(self.to(Service::Mpi)?));
+        let deps = signpost_consent::Deps { audit: audit.clone(), patients, clock: self.clock.clone() };
+        self.keep(Service::Consent, signpost_consent::build(config, deps).await)
+    }
+
+    fn build_locator(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+        if !self.services.contains(&Service::Locator) {
+            return Ok(());
+        }
+        let deps = signpost_locator::Deps {
+            mpi: self.to(Service::Mpi)?,
+            registry: self.to(Service::Registry)?,
+            consent: self.to(Service::Consent)?,
+            directory: self.to(Service::Directory)?,
             audit: audit.clone(),
-            source_tls: peers.tls.clone(),
+            source_tls: self.tls.clone(),
             lifecycle: lifecycle.clone(),
-        }));
+        };
+        self.keep(Service::Locator, Ok(signpost_locator::build(deps)))
     }
-    let identities = DirectoryIdentities::new(directory, "admission");
-    Ok((merge(routes), Admission::new(identities, Some(audit), clock)))
+
+    /// Returns where a service keeps its data, when it is to run here.
+    fn database(&self, service: Service) -> anyhow::Result<Option<db::Location>> {
+        self.services.contains(&service).then(|| self.config.location(service)).transpose()
+    }
+
+    fn keep(&mut self, service: Service, built: Result<Routes, db::Error>) -> anyhow::Result<()> {
+        let routes = built.with_context(|| format!("opening the database of {}", service.name()))?;
+        self.built.insert(service, routes);
+        Ok(())
+    }
 }
 
 /// Joins the routes of several services; each brings an answer for unknown methods, of which one is kept.
-fn merge(routes: Vec<Routes>) -> Routes {
+fn merge(routes: impl IntoIterator<Item = Routes>) -> Routes {
     let add = |all: Routes, more: Routes| {
         Routes::from(all.into_axum_router().merge(more.into_axum_router().reset_fallback()))
     };

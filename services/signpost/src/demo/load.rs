@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use futures_util::{future::try_join_all, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use signpost_common::hash::sha256;
 use signpost_proto::{
     common::v1::{Address, AdministrativeSex, Demographics, HumanName},
@@ -149,103 +149,103 @@ fn write_documents(
     Ok(entries)
 }
 
+const ALLERGIES: (&str, &str) = ("48765-2", "Allergies");
+const MEDICATION: (&str, &str) = ("10160-0", "History of medication use");
+
 /// The people of the story: Jane, whose history is spread over three members, and John, who is found unconscious.
 fn story() -> Vec<SourceRecord> {
-    let of = |id: &str| MEMBERS.iter().position(|(member, ..)| *member == id).unwrap_or_default();
-    let document = |id: &str, kind, day: jiff::civil::Date, labels, finding: &str| Document {
-        unique_id: format!("urn:signpost:story:{id}"),
-        kind,
-        service_date: day,
-        labels,
-        content: population::content(kind, &day, finding),
-    };
-    let allergies = ("48765-2", "Allergies");
-    let medication = ("10160-0", "History of medication use");
-    let jane = |given: &str, line: &str, city: &str, state: &str, postcode: &str, phone: &str| Demographics {
-        names: vec![HumanName { given: vec![given.into()], family: "Doe".into(), ..HumanName::default() }],
-        birth_date: "1984-07-19".into(),
-        sex: AdministrativeSex::Female.into(),
-        addresses: vec![address(line, city, state, postcode)],
-        phones: vec![phone.into()],
-        ..Demographics::default()
-    };
-    let john = Demographics {
-        names: vec![HumanName { given: vec!["John".into()], family: "Roe".into(), ..HumanName::default() }],
-        birth_date: "1961-02-11".into(),
-        sex: AdministrativeSex::Male.into(),
-        addresses: vec![address("7 Prospect Road", "Chicago", "IL", "60605")],
-        ..Demographics::default()
-    };
-    let record = |member: &str, local_id: &str, truth, demographics, documents| SourceRecord {
-        member: of(member),
-        local_id: local_id.into(),
-        truth,
-        demographics,
-        documents,
-    };
+    let home = || address("440 Beacon Street", "Boston", "MA", "02115");
+    let before = address("12 Chestnut Street", "Austin", "TX", "78701");
+    let (jane, john) = (usize::MAX, usize::MAX - 1);
+    let allergies = "Penicillin: anaphylaxis, 2009. Latex: rash.";
+    let medication = "Apixaban 5 mg twice daily. Metoprolol 50 mg daily.";
+    let (ekg, note) = (("11524-6", "EKG study"), ("11506-3", "Progress note"));
+    let lived = address("7 Prospect Road", "Chicago", "IL", "60605");
+    let man = AdministrativeSex::Male;
     vec![
         record(
             world::HOME,
             "B-1984",
-            usize::MAX,
-            jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
-            vec![document(
-                "boston-allergies",
-                allergies,
-                date(2025, 11, 3),
-                "N",
-                "Penicillin: anaphylaxis, 2009. Latex: rash.",
-            )],
+            jane,
+            jane_doe(home(), "(617) 555-0119"),
+            vec![document("boston-allergies", ALLERGIES, date(2025, 11, 3), "N", allergies)],
         ),
         record(
             world::BEFORE,
             "A-0719",
-            usize::MAX,
-            jane("Jane", "12 Chestnut Street", "Austin", "TX", "78701", "(512) 555-0142"),
-            vec![document(
-                "austin-medication",
-                medication,
-                date(2025, 6, 21),
-                "N",
-                "Apixaban 5 mg twice daily. Metoprolol 50 mg daily.",
-            )],
+            jane,
+            jane_doe(before, "(512) 555-0142"),
+            vec![document("austin-medication", MEDICATION, date(2025, 6, 21), "N", medication)],
         ),
         record(
             world::CLINIC,
             "L-22",
-            usize::MAX,
-            jane("Jane", "440 Beacon Street", "Boston", "MA", "02115", "(617) 555-0119"),
+            jane,
+            jane_doe(home(), "(617) 555-0119"),
             vec![
-                document(
-                    "chicago-ekg",
-                    ("11524-6", "EKG study"),
-                    date(2025, 2, 9),
-                    "N",
-                    "Atrial fibrillation.",
-                ),
-                document(
-                    "chicago-note",
-                    ("11506-3", "Progress note"),
-                    date(2025, 2, 10),
-                    "R|PSY",
-                    "Not for everyone.",
-                ),
+                document("chicago-ekg", ekg, date(2025, 2, 9), "N", "Atrial fibrillation."),
+                document("chicago-note", note, date(2025, 2, 10), "R|PSY", "Not for everyone."),
             ],
         ),
         record(
             world::CLINIC,
             "L-61",
-            usize::MAX - 1,
             john,
+            someone("John", "Roe", "1961-02-11", man, lived, None),
             vec![document(
                 "john-medication",
-                medication,
+                MEDICATION,
                 date(2025, 12, 1),
                 "N",
                 "Insulin glargine 20 units daily.",
             )],
         ),
     ]
+}
+
+fn jane_doe(address: Address, phone: &str) -> Demographics {
+    someone("Jane", "Doe", "1984-07-19", AdministrativeSex::Female, address, Some(phone))
+}
+
+fn someone(
+    given: &str,
+    family: &str,
+    birth_date: &str,
+    sex: AdministrativeSex,
+    address: Address,
+    phone: Option<&str>,
+) -> Demographics {
+    Demographics {
+        names: vec![HumanName { given: vec![given.into()], family: family.into(), ..HumanName::default() }],
+        birth_date: birth_date.into(),
+        sex: sex.into(),
+        addresses: vec![address],
+        phones: phone.into_iter().map(str::to_owned).collect(),
+        ..Demographics::default()
+    }
+}
+
+fn record(
+    member: &str,
+    local_id: &str,
+    truth: usize,
+    demographics: Demographics,
+    documents: Vec<Document>,
+) -> SourceRecord {
+    let member = MEMBERS.iter().position(|(id, ..)| *id == member).unwrap_or_default();
+    SourceRecord { member, local_id: local_id.into(), truth, demographics, documents }
+}
+
+fn document(
+    id: &str,
+    kind: (&'static str, &'static str),
+    service_date: Date,
+    labels: &'static str,
+    finding: &str,
+) -> Document {
+    let unique_id = format!("urn:signpost:story:{id}");
+    let content = population::content(kind, &service_date, finding);
+    Document { unique_id, kind, service_date, labels, content }
 }
 
 fn address(line: &str, city: &str, state: &str, postcode: &str) -> Address {
