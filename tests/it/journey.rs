@@ -52,14 +52,15 @@ async fn journey(mut cluster: Cluster, data: &Path) -> anyhow::Result<()> {
     let (_, travellers) = split(people.clone());
     feed(&cluster, &people).await?;
     let found = travellers_are_found(&cluster, &travellers).await?;
-    assert!(found.right >= 480 && found.with_original >= 470 && found.wrong == 0, "{found:?}");
+    assert!(found.right >= 480 && found.with_original >= 465 && found.wrong == 0, "{found:?}");
     let held = register_documents(&mut cluster, data, &people).await?;
     documents_arrive_byte_for_byte(&cluster, &held).await?;
     a_directive_withholds_and_a_revocation_releases(&cluster, &held[0]).await
 }
 
 /// The harder question: the corrupted records are not fed, so nobody has said before what the ED says. A tenth of
-/// them has another given name at the same address and birth date, as a twin would: those must not be answered.
+/// them has another given name at the same address and birth date, as a twin would; some have another family name, or
+/// a birth year that is a generation away: those must not be answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_by_what_nobody_has_said_before() -> anyhow::Result<()> {
     let Some(data) = test_data() else { return Ok(()) };
@@ -67,7 +68,7 @@ async fn a_traveller_is_located_by_what_nobody_has_said_before() -> anyhow::Resu
     let (fed, travellers) = split(febrl::read(&data)?);
     feed(&cluster, &fed).await?;
     let found = travellers_are_found(&cluster, &travellers).await?;
-    assert!(found.right >= 410 && found.wrong == 0, "{found:?}");
+    assert!(found.right >= 400 && found.wrong == 0, "{found:?}");
     Ok(())
 }
 

@@ -117,6 +117,14 @@ impl<P> Considered<P> {
 pub fn conflict(levels: &Levels) -> Option<&'static str> {
     let level = |field| levels.of(field);
     let known = level(Field::Identifier) == Level::Exact;
+    // Parents like names that sound alike.
+    let twins = level(Field::Given) == Level::Weak
+        && level(Field::Family) == Level::Exact
+        && level(Field::BirthDate) == Level::Exact;
+    // Another family name is a marriage only where something else of the household agrees.
+    let at_home = level(Field::Address) == Level::Exact
+        || level(Field::Phone) == Level::Exact
+        || level(Field::Email) == Level::Exact;
     if level(Field::Suffix) == Level::Different {
         Some("SUFFIX_CONFLICT")
     } else if level(Field::BirthOrder) == Level::Different {
@@ -125,8 +133,10 @@ pub fn conflict(levels: &Levels) -> Option<&'static str> {
         && (level(Field::Given) > Level::Close || level(Field::BirthDate) != Level::Exact)
     {
         Some("IDENTIFIER_CONFLICT")
-    } else if level(Field::Given) == Level::Different && !known {
+    } else if !known && (level(Field::Given) == Level::Different || twins) {
         Some("GIVEN_NAME_CONFLICT")
+    } else if !known && level(Field::Family) == Level::Different && !at_home {
+        Some("FAMILY_NAME_CONFLICT")
     } else if level(Field::BirthDate) == Level::Different && !known {
         Some("BIRTH_DATE_CONFLICT")
     } else {
@@ -185,6 +195,19 @@ mod tests {
         let father = person("John", "Smith", "1950-03-04", "1 Main St", "617 555 0101");
         let son = person("John", "Smith", "1982-11-23", "1 Main St", "617 555 0101");
         assert!(!matches!(decided(&son, &[(1, father)]), Decision::Link { .. }));
+    }
+
+    #[test]
+    fn neighbours_of_one_birth_date_are_not_joined() {
+        let one = person("John", "Lopson", "1943-01-15", "808 Elm St", "");
+        let two = person("John", "Milcia", "1943-01-15", "180 Elm St", "");
+        assert!(!matches!(decided(&one, &[(1, two)]), Decision::Link { .. }));
+        let linda = person("Linda", "Garre", "1960-05-06", "12 Elm St", "");
+        let lena = person("Lena", "Garre", "1960-05-06", "77 Elm St", "");
+        assert!(!matches!(decided(&linda, &[(1, lena)]), Decision::Link { .. }));
+        let mother = person("Mary", "Gonler", "1947-11-04", "9 Elm St", "617 555 0101");
+        let daughter = person("Mary", "Gonler", "1973-11-04", "9 Elm St", "617 555 0101");
+        assert!(!matches!(decided(&daughter, &[(1, mother)]), Decision::Link { .. }));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Fetch: one document from its custodian to the caller, verified as it flows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use signpost_common::{
     hash::Sha256,
@@ -24,6 +26,9 @@ use crate::{
     convert,
     error::{self, Error},
 };
+
+/// Longest wait for a source to begin to send.
+const TO_BEGIN: Duration = Duration::from_secs(5);
 
 /// Largest chunk that is sent on.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -55,8 +60,8 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
     let Some(permitted) = asked.permitted() else {
         return Err(refuse(clients, context, order, &asked).await?);
     };
-    // The source must leave time to record how it went.
-    let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() };
+    // The source must leave time to record how it went, and not let an emergency wait.
+    let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() }.within(TO_BEGIN);
     match retrieve(clients, &in_time, &permitted.entry).await {
         Ok(source) => {
             clients.audit.append(context, asked.event(order, EventOutcome::Success, "")).await?;
@@ -74,6 +79,7 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
             })
         }
         Err(failure) => {
+            tracing::warn!(document_id = order.document_id, reason = failure.reason(), "source failed");
             let event = asked.event(order, EventOutcome::Failed, failure.reason());
             clients.audit.append(context, event).await?;
             report(clients, context, &permitted.entry.document_id, Some(failure.reason())).await;
@@ -284,6 +290,8 @@ impl Opened {
     async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
         // The release itself is recorded already.
         if let Some(failure) = failure {
+            let reason = status::reason(failure);
+            tracing::warn!(document_id = order.document_id, reason, "document broke off");
             let attempt = Asked::default().event(order, EventOutcome::Failed, "");
             clients.record_failure(context, attempt, failure).await;
         }

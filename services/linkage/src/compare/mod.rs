@@ -218,6 +218,9 @@ fn similarity(a: &str, b: &str) -> f64 {
     if a <= b { jaro_winkler(a, b) } else { jaro_winkler(b, a) }
 }
 
+/// Years from which on two people of one name may be parent and child.
+const GENERATION_YEARS: u16 = 12;
+
 fn date_level(a: Option<Date>, b: Option<Date>) -> Level {
     let (Some(a), Some(b)) = (a, b) else { return Level::Missing };
     if a == b {
@@ -227,8 +230,11 @@ fn date_level(a: Option<Date>, b: Option<Date>) -> Level {
         return Level::Close;
     }
     let digits = |d: Date| format!("{:04}{:02}{:02}", d.year, d.month, d.day);
+    // A whole generation is no slip of the pen: the same day in another year is how a son is named after his father.
+    let generation = a.year.abs_diff(b.year) > GENERATION_YEARS;
     match osa_distance(&digits(a), &digits(b)) {
         1 => Level::Close,
+        _ if generation => Level::Different,
         _ if a.day == b.day && a.month == b.month => Level::Partial,
         2 => Level::Weak,
         _ => Level::Different,
@@ -237,13 +243,20 @@ fn date_level(a: Option<Date>, b: Option<Date>) -> Level {
 
 fn place_level(a: &Place, b: &Place) -> Level {
     let both = |x: &str, y: &str| !x.is_empty() && !y.is_empty();
-    let line =
-        both(&a.line, &b.line).then(|| if a.line == b.line { 1.0 } else { similarity(&a.line, &b.line) });
+    // Neighbours share a street: with another house number two lines are close at best, and only when it may be a slip.
+    let numbered = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    let number = |line: &str| line.split(' ').find(numbered).unwrap_or_default().to_owned();
+    let (m, n) = (number(&a.line), number(&b.line));
+    let line = both(&a.line, &b.line).then(|| match a.line == b.line {
+        true => 1.0,
+        false if m == n || osa_distance(&m, &n) == 1 => similarity(&a.line, &b.line),
+        false => 0.0,
+    });
     let postcode = both(&a.postcode, &b.postcode).then_some(a.postcode == b.postcode);
     let city = both(&a.city, &b.city).then_some(a.city == b.city);
     match (line, postcode, city) {
         (None, None, None) => Level::Missing,
-        (Some(0.92..), Some(true), _) => Level::Exact,
+        (Some(0.92..), Some(true), _) if m == n => Level::Exact,
         (Some(0.92..), _, _) => Level::Close,
         (_, Some(true), _) => Level::Partial,
         (_, _, Some(true)) => Level::Weak,

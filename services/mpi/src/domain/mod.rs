@@ -59,6 +59,8 @@ pub struct Stored {
     pub unchanged: bool,
     /// True when it is the person's only record.
     pub alone: bool,
+    /// What it said before, when that is not what the member sends.
+    pub before: Option<Prepared>,
 }
 
 /// What to do with a record.
@@ -169,12 +171,22 @@ impl Index {
             Decision::Review { person, score, reason } => {
                 stay(Some(Review { candidate: person, probability: score.probability(), reason }))
             }
-            Decision::New if stored.alone => stay(None),
+            Decision::New if stored.alone => stay(self.other_identity(record, &stored)),
             Decision::New => {
                 let (candidate, reason) = (stored.person, "NO_LONGER_ALIKE");
                 stay(Some(Review { candidate, probability: 0.0, reason }))
             }
         }
+    }
+}
+
+impl Index {
+    /// A record under which somebody else appears, with all documents of who was there before, is for a steward.
+    fn other_identity(&self, record: &Incoming, stored: &Stored) -> Option<Review> {
+        let score = self.model.score(stored.before.as_ref()?, &record.prepared);
+        let (candidate, probability) = (stored.person, score.probability());
+        let reason = "IDENTITY_CHANGED";
+        (decide::conflict(&score.levels).is_some()).then_some(Review { candidate, probability, reason })
     }
 }
 

@@ -54,7 +54,7 @@ fn an_overfull_block_links_nothing() {
 fn one_of_several_records_does_not_move_by_itself() {
     let (here, there) = (PersonId::generate(), PersonId::generate());
     let jane = record("Jane", "1980-03-04", "6175550101");
-    let stored = |alone| Some(Stored { person: here, unchanged: false, alone });
+    let stored = |alone| Some(Stored { person: here, unchanged: false, alone, before: None });
     let snapshot = |alone| Snapshot {
         stored: stored(alone),
         candidates: vec![known(there, &jane)],
@@ -67,10 +67,19 @@ fn one_of_several_records_does_not_move_by_itself() {
 
 #[test]
 fn what_is_stored_already_changes_nothing() {
-    let stored = Some(Stored { person: PersonId::generate(), unchanged: true, alone: true });
+    let stored = Some(Stored { person: PersonId::generate(), unchanged: true, alone: true, before: None });
     let change = index()
         .register(&incoming(&record("Jane", "1980-03-04", "")), Snapshot { stored, ..Snapshot::default() });
     assert_eq!(change, Change { target: Target::Stay, bits: 0.0, review: None });
+}
+
+#[test]
+fn somebody_else_under_an_old_identifier_is_reviewed() {
+    let before = Some(prepare(&record("Jane", "1980-03-04", "6175550101")));
+    let stored = Some(Stored { person: PersonId::generate(), unchanged: false, alone: true, before });
+    let stranger = incoming(&record("Rex", "1931-07-08", ""));
+    let change = index().register(&stranger, Snapshot { stored, ..Snapshot::default() });
+    assert_eq!((change.target, change.review.unwrap().reason), (Target::Stay, "IDENTITY_CHANGED"));
 }
 
 #[test]

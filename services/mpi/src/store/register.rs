@@ -147,7 +147,8 @@ impl Known {
         let rows: Vec<(i64, i64)> =
             sqlx::query_as(ROWS_OF_KEYS).bind(key_list(&keys)).bind(limit as i64).fetch_all(&mut *c).await?;
         self.truncated = rows.len() >= limit;
-        let distinct: HashSet<i64> = rows.iter().map(|(_, row)| *row).collect();
+        let changed = self.places.values().filter(|place| !place.unchanged).map(|place| place.row);
+        let distinct: HashSet<i64> = rows.iter().map(|(_, row)| *row).chain(changed).collect();
         let distinct: Vec<i64> = distinct.into_iter().collect();
         let comparisons: Vec<(i64, String, Vec<u8>)> =
             sqlx::query_as(COMPARISONS).bind(key_list(&distinct)).fetch_all(c).await?;
@@ -203,6 +204,7 @@ impl Known {
             person: place.person,
             unchanged: place.unchanged,
             alone: self.records_of_person.get(&place.person).is_none_or(|count| *count <= 1),
+            before: own.map(|slot| self.slots[*slot].prepared.clone()),
         });
         if stored.as_ref().is_some_and(|stored| stored.unchanged) {
             return Snapshot { stored, ..Snapshot::default() };

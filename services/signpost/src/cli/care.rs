@@ -279,7 +279,11 @@ impl Fetch {
                     println!("{} at {}: {}", failure.document_id, failure.custodian, failure.reason);
                 }
                 Some(Message::Completion(completion)) => {
-                    println!("{} documents fetched, {} failed", completion.fetched, completion.failed);
+                    let fetched = counted(completion.fetched, "document", "documents");
+                    println!("{fetched} fetched, {} failed", completion.failed);
+                    if completion.truncated {
+                        println!("there are more documents than one call looks at");
+                    }
                     return Ok(if completion.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
                 }
                 None => {}

@@ -66,6 +66,14 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    // Whoever reads the output may have seen enough: `signpost locate ... | head -1` is no crash.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.to_string().contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -161,6 +169,7 @@ fn explain(error: &Status) -> anyhow::Error {
         tonic::Code::Unavailable if status::reason(error).is_empty() => {
             "; is the exchange running, and is --endpoint right?"
         }
+        tonic::Code::Unknown if status::reason(error).is_empty() => "; the connection broke off",
         tonic::Code::Unimplemented if status::reason(error).is_empty() => {
             "; the process at --endpoint does not run the service that this needs"
         }

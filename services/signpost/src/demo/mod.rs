@@ -3,6 +3,8 @@
 //! Everything is real: certificates, tokens, mutual TLS on loopback, files, databases, the audit log.
 
 use std::{
+    fs::File,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -45,12 +47,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let filter = "error".to_owned();
     let _telemetry = telemetry::start(&telemetry::Config { filter, ..telemetry::Config::default() })?;
-    prepare(&options.dir)?;
     let listen = match (&options.listen, options.keep) {
         (Some(listen), _) => listen.as_str(),
         (None, true) => "127.0.0.1:7443",
         (None, false) => "127.0.0.1:0",
     };
+    // What would fail later must not replace the last demo first.
+    TcpListener::bind(listen)
+        .with_context(|| format!("listening on {listen}; --listen names another address"))?;
+    let _running = prepare(&options.dir)?;
     println!("Signpost: an exchange with four members in four states, in one process, on embedded SQLite.");
     println!(
         "Every call crosses mutual TLS on loopback; everything it leaves is in {}.\n",
@@ -72,17 +77,23 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes an empty folder; replaces only what an earlier demo made.
-fn prepare(dir: &Path) -> anyhow::Result<()> {
+/// Makes an empty folder; replaces only what an earlier demo made and has ended. The file returned marks it as in use.
+fn prepare(dir: &Path) -> anyhow::Result<File> {
     let working = || format!("preparing the folder {}", dir.display());
     if dir.exists() {
         let empty = std::fs::read_dir(dir).with_context(working)?.next().is_none();
         let ours = dir.join(MARKER).exists();
         ensure!(empty || ours, "{} holds something that no demo made; name another --dir", dir.display());
+        if ours {
+            let lock = File::open(dir.join(MARKER)).with_context(working)?.try_lock();
+            ensure!(lock.is_ok(), "another demo runs in {}; name another --dir", dir.display());
+        }
         std::fs::remove_dir_all(dir).with_context(working)?;
     }
     std::fs::create_dir_all(dir).with_context(working)?;
-    std::fs::write(dir.join(MARKER), "").with_context(working)
+    let marker = File::create(dir.join(MARKER)).with_context(working)?;
+    marker.lock().with_context(working)?;
+    Ok(marker)
 }
 
 /// Prints commands that work as they stand: against this exchange when it is kept, else against the next, in which ids
