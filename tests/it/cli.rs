@@ -529,7 +529,7 @@ async fn an_emergency_opens_what_a_directive_denies() -> anyhow::Result<()> {
     assert!(err.contains("DOCUMENT_UNKNOWN"), "what is withheld is as if it were not there: {err}");
 
     let open = async |more: &[&str]| {
-        let who = ["emergency", person(&out)?];
+        let who = ["emergency", person(&out)?, "--user", "dr.lee"];
         call(&cluster, "west", &[who.as_slice(), more].concat()).await
     };
     let (_, err) = open(&["--text", "found unconscious", "--reason", "curious"]).await?.badly()?;
@@ -540,7 +540,7 @@ async fn an_emergency_opens_what_a_directive_denies() -> anyhow::Result<()> {
     let session = line(&opened, "emergency session ")?.rsplit(' ').next().context("no session")?;
     line(&opened, "reviewed by a privacy officer")?;
 
-    let emergency = ["--emergency", session];
+    let emergency = ["--emergency", session, "--user", "dr.lee"];
     let out = call(&cluster, "west", &[JANE.as_slice(), &emergency].concat()).await?.well()?;
     assert_eq!(documents(&out).len(), 2, "{out}");
     assert!(out.contains(&allergies), "{out}");

@@ -20,7 +20,7 @@ use signpost_proto::{
 };
 use tokio::{fs::File, io::AsyncWriteExt};
 
-use super::{Who, counted, explain, request_id, table};
+use super::{DEFAULT_USER, Who, counted, explain, request_id, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Locate {
@@ -351,6 +351,9 @@ impl Emergency {
             "danger-to-others" => EmergencyReason::DangerToOthers,
             other => bail!("{other:?} is not a reason: unconscious, life-threatening or danger-to-others"),
         };
+        if self.who.user == DEFAULT_USER {
+            bail!("emergency access belongs to a person, who answers for it: name them with --user");
+        }
         let client = self.who.client()?;
         let request = OpenEmergencyAccessRequest {
             person_id: self.person.clone(),

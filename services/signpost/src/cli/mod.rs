@@ -107,6 +107,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Whoever works at the command line, when it does not matter who.
+const DEFAULT_USER: &str = "cli";
+
 /// Where the exchange is, and who asks.
 #[derive(Debug, Clone, Args)]
 struct Who {
@@ -114,7 +117,7 @@ struct Who {
     #[arg(long = "as", value_name = "MEMBER")]
     member: String,
     /// User in whose name to call
-    #[arg(long, default_value = "cli")]
+    #[arg(long, default_value = DEFAULT_USER)]
     user: String,
     /// The user's role, for instance physician, nurse, system, patient
     #[arg(long)]
