@@ -1,0 +1,1 @@
+//! Measures links against a known truth.

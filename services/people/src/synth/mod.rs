@@ -1,0 +1,1 @@
+//! Makes a synthetic population and the records that its members keep of it.
