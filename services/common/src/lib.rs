@@ -8,5 +8,6 @@ pub mod db;
 pub mod hash;
 pub mod id;
 pub mod lifecycle;
+pub mod rows;
 pub mod rpc;
 pub mod telemetry;

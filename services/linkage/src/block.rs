@@ -3,120 +3,226 @@
 //! Keys are compound, so that blocks stay small at any population: a lone surname never blocks. A record is compared
 //! with those that share at least one key. Name pairs are unordered, so that swapped names meet; so are day and month.
 
-use rphonetic::{DoubleMetaphone, Encoder};
+use crate::{
+    packed::{Place, Section, View},
+    text::{hash, mix},
+};
 
-use crate::{normalize::Prepared, record::Date};
+/// A way to find records that may be one person's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Pass {
+    /// An identifier and its authority.
+    Identifier,
+    /// A number under which a source keeps the person.
+    RecordNumber,
+    /// E-mail address.
+    Email,
+    /// Phone number and birth date.
+    PhoneBirth,
+    /// Phone number and initial of the given name.
+    PhoneInitial,
+    /// Birth date and the sound of a name, given or family.
+    BirthName,
+    /// Birth date and postcode.
+    BirthPostcode,
+    /// Birth date and both initials.
+    BirthInitials,
+    /// Sounds of both names and the birth year.
+    NamesYear,
+    /// Sounds of both names, day and month of birth.
+    NamesDay,
+    /// Sounds of both names and the postcode.
+    NamesPostcode,
+    /// House and the initial of a name.
+    HouseInitial,
+    /// House with its postcode or city.
+    House,
+    /// Both names as they are written.
+    Names,
+    /// Birth date alone; wide.
+    Birth,
+    /// Sound of a name and the postcode; wide.
+    NamePostcode,
+    /// Sound of a name and the street; wide.
+    NameStreet,
+    /// Street and postcode or city; wide.
+    Street,
+}
 
-/// A blocking key: the pass it belongs to and its parts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+impl Pass {
+    /// Every pass.
+    pub const ALL: [Self; 18] = [
+        Self::Identifier,
+        Self::RecordNumber,
+        Self::Email,
+        Self::PhoneBirth,
+        Self::PhoneInitial,
+        Self::BirthName,
+        Self::BirthPostcode,
+        Self::BirthInitials,
+        Self::NamesYear,
+        Self::NamesDay,
+        Self::NamesPostcode,
+        Self::HouseInitial,
+        Self::House,
+        Self::Names,
+        Self::Birth,
+        Self::NamePostcode,
+        Self::NameStreet,
+        Self::Street,
+    ];
+
+    /// True when the pass is of use only where its blocks are small: in a small file, or for a rare value.
+    pub fn is_wide(self) -> bool {
+        self >= Self::Birth
+    }
+
+    /// Returns the pass's stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identifier => "identifier",
+            Self::RecordNumber => "record number",
+            Self::Email => "e-mail",
+            Self::PhoneBirth => "phone + birth date",
+            Self::PhoneInitial => "phone + initial",
+            Self::BirthName => "birth date + name",
+            Self::BirthPostcode => "birth date + postcode",
+            Self::BirthInitials => "birth date + initials",
+            Self::NamesYear => "names + birth year",
+            Self::NamesDay => "names + day and month",
+            Self::NamesPostcode => "names + postcode",
+            Self::HouseInitial => "house + initial",
+            Self::House => "house + area",
+            Self::Names => "names as written",
+            Self::Birth => "birth date",
+            Self::NamePostcode => "name + postcode",
+            Self::NameStreet => "name + street",
+            Self::Street => "street + area",
+        }
+    }
+}
+
+/// A blocking key: the pass it belongs to and up to three parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Pass, a stable name.
-    pub pass: &'static str,
-    /// Parts, in order.
-    pub parts: Vec<String>,
+    /// Pass.
+    pub pass: Pass,
+    /// Parts, hashed; 0 where a pass has fewer.
+    pub parts: [u64; 3],
+}
+
+impl Key {
+    /// Returns the key as one number, for bulk work in memory.
+    pub fn number(self) -> u64 {
+        self.parts.iter().fold(self.pass as u64 + 1, |number, part| mix(number.wrapping_mul(31) ^ part))
+    }
 }
 
 /// Most keys of one record: what is beyond is from records with very many names or addresses.
 pub const KEYS_MAX: usize = 128;
 
 /// Returns the blocking keys of a record, each once, in a stable order.
-pub fn keys(record: &Prepared) -> Vec<Key> {
+pub fn keys(record: View<'_>) -> Vec<Key> {
     let mut keys = vec![];
-    let mut add = |pass, parts: &[&str]| {
-        if parts.iter().all(|part| !part.is_empty()) {
-            keys.push(Key { pass, parts: parts.iter().map(|part| (*part).to_owned()).collect() });
-        }
-    };
-    let given: Vec<String> = record.given.iter().map(|name| sound(name)).collect();
-    let family: Vec<String> = record.family.iter().map(|name| sound(name)).collect();
-    let names = || given.iter().chain(&family);
-    if let Some(date) = record.birth_date {
-        let (day, year, month_day) = date_parts(date);
-        names().for_each(|name| add("birth+name", &[&day, name]));
-        let initials =
-            |names: &[String]| names.iter().filter_map(|name| name.get(..1)).map(str::to_owned).collect();
-        let (given, family): (Vec<String>, Vec<String>) = (initials(&record.given), initials(&record.family));
-        pairs(&given, &family).for_each(|(a, b)| add("birth+initials", &[&day, a, b]));
-        record.places.iter().for_each(|place| add("birth+postcode", &[&day, &place.postcode]));
-        record.phones.iter().for_each(|phone| add("birth+phone", &[&day, phone]));
-        for (a, b) in pairs(&given, &family) {
-            add("names+year", &[a, b, &year]);
-            add("names+month-day", &[a, b, &month_day]);
-        }
-    }
-    for place in &record.places {
-        pairs(&given, &family).for_each(|(a, b)| add("names+postcode", &[a, b, &place.postcode]));
-        // House number and street, without what follows; initials tell members of a household apart.
-        let street: Vec<_> = place.line.split(' ').take(3).collect();
-        let street = if street.len() == 3 { street.join(" ") } else { String::new() };
-        let initials = record.given.iter().chain(&record.family).filter_map(|name| name.get(..1));
-        initials.for_each(|initial| add("address+initial", &[&street, initial]));
-    }
-    for phone in &record.phones {
-        record.given.iter().filter_map(|name| name.get(..1)).for_each(|i| add("phone+initial", &[phone, i]));
-    }
-    record.emails.iter().for_each(|email| add("email", &[email]));
-    record.identifiers.iter().for_each(|id| add("identifier", &[&id.system, &id.value]));
-    keys.sort();
+    collect(record, &mut keys);
+    keys.sort_unstable();
     keys.dedup();
     keys.truncate(KEYS_MAX);
     keys
 }
 
-/// Unordered pairs of a given and a family name.
-fn pairs<'a>(given: &'a [String], family: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    given.iter().flat_map(move |g| {
-        family.iter().map(move |f| if g <= f { (g.as_str(), f.as_str()) } else { (f.as_str(), g.as_str()) })
-    })
-}
-
-fn date_parts(date: Date) -> (String, String, String) {
-    let (low, high) = (date.day.min(date.month), date.day.max(date.month));
-    (format!("{}-{low}-{high}", date.year), date.year.to_string(), format!("{low}-{high}"))
-}
-
-/// Returns how a name sounds; names in other scripts stand for themselves.
-fn sound(name: &str) -> String {
-    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-    if letters.len() < name.chars().count() && letters.len() < 2 {
-        return name.to_owned();
-    }
-    let code = DoubleMetaphone::default().encode(&letters);
-    if code.is_empty() { letters } else { code }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        normalize::prepare,
-        record::{Name, Record},
+/// Adds the blocking keys of a record, in any order.
+fn collect(record: View<'_>, keys: &mut Vec<Key>) {
+    let mut add = |pass, a: u64, b: u64, c: u64| keys.push(Key { pass, parts: [a, b, c] });
+    let given: Vec<_> = record.words(Section::Given).collect();
+    let family: Vec<_> = record.words(Section::Family).collect();
+    let initial = |text: &[u8]| text.first().map_or(0, |byte| u64::from(*byte));
+    let names = || given.iter().chain(&family);
+    let sounds = || {
+        let named = given.iter().flat_map(|g| family.iter().map(move |f| unordered(g.sound, f.sound)));
+        named.filter(|(a, b)| *a != 0 && *b != 0)
     };
-
-    fn person(given: &str, family: &str, birth_date: &str) -> Vec<Key> {
-        let name = Name { given: vec![given.into()], family: family.into(), ..Name::default() };
-        let birth_date = Date::parse(birth_date);
-        keys(&prepare(&Record { names: vec![name], birth_date, ..Record::default() }))
+    let sounding = || names().filter(|name| name.sound != 0);
+    for date in record.birth_dates() {
+        let (day, year, month_day) = date_parts(date);
+        sounding().for_each(|name| add(Pass::BirthName, day, name.sound.into(), 0));
+        add(Pass::Birth, day, 0, 0);
+        for (g, f) in given.iter().flat_map(|g| family.iter().map(move |f| (g, f))) {
+            let (a, b) = unordered(initial(g.text) as u32, initial(f.text) as u32);
+            add(Pass::BirthInitials, day, a, b);
+        }
+        record.places().filter_map(|place| postcode(&place)).for_each(|code| add(Pass::BirthPostcode, day, code, 0));
+        record.numbers(Section::Phone).for_each(|phone| add(Pass::PhoneBirth, phone, day, 0));
+        for (a, b) in sounds() {
+            add(Pass::NamesYear, a, b, year);
+            add(Pass::NamesDay, a, b, month_day);
+        }
     }
-
-    fn meet(a: &[Key], b: &[Key]) -> bool {
-        a.iter().any(|key| b.contains(key))
+    for place in record.places() {
+        if let Some(code) = postcode(&place) {
+            sounds().for_each(|(a, b)| add(Pass::NamesPostcode, a, b, code));
+            sounding().for_each(|name| add(Pass::NamePostcode, name.sound.into(), code, 0));
+        }
+        if !place.street.is_empty() {
+            let street = hash(place.street);
+            sounding().for_each(|name| add(Pass::NameStreet, name.sound.into(), street, 0));
+            add(Pass::Street, street, postcode(&place).unwrap_or(place.city.into()), 0);
+        }
+        if let Some(house) = house(&place) {
+            names().for_each(|name| add(Pass::HouseInitial, house, initial(name.text), 0));
+            let area = postcode(&place).unwrap_or(place.city.into());
+            add(Pass::House, house, area, 0);
+        }
     }
-
-    #[test]
-    fn variants_meet() {
-        let jane = person("Jane", "Smith", "1980-03-04");
-        assert!(meet(&jane, &person("Jayne", "Smyth", "1980-03-04")));
-        assert!(meet(&jane, &person("Smith", "Jane", "1980-03-04")), "swapped names");
-        assert!(meet(&jane, &person("Jane", "Smith", "1980-04-03")), "swapped day and month");
-        assert!(meet(&jane, &person("Jane", "Brown", "1980-03-04")), "married");
-        assert!(meet(&jane, &person("Jane", "Smith", "1981-03-04")), "another year");
-        assert!(!meet(&jane, &person("Robert", "Brown", "1955-07-08")));
+    for phone in record.numbers(Section::Phone) {
+        given.iter().for_each(|name| add(Pass::PhoneInitial, phone, initial(name.text), 0));
     }
-
-    #[test]
-    fn a_lone_name_makes_no_key() {
-        let name = Name { given: vec!["Jane".into()], family: "Smith".into(), ..Name::default() };
-        assert!(keys(&prepare(&Record { names: vec![name], ..Record::default() })).is_empty());
+    record.pairs(Section::Email).for_each(|(whole, _)| add(Pass::Email, whole, 0, 0));
+    record.identifiers().for_each(|(system, value)| add(Pass::Identifier, system.into(), hash(value), 0));
+    record.pairs(Section::RecordNumber).for_each(|(system, value)| add(Pass::RecordNumber, system, value, 0));
+    for (g, f) in given.iter().flat_map(|g| family.iter().map(move |f| (g, f))) {
+        let (a, b) = unordered(g.hash, f.hash);
+        add(Pass::Names, a, b, 0);
     }
+}
+
+fn unordered(a: u32, b: u32) -> (u64, u64) {
+    (u64::from(a.min(b)), u64::from(a.max(b)))
+}
+
+/// Returns the date with day and month in order of size, the year, and the two alone.
+fn date_parts(date: u32) -> (u64, u64, u64) {
+    let (year, month, day) = (u64::from(date >> 16), u64::from((date >> 8) & 0xff), u64::from(date & 0xff));
+    let month_day = month.min(day) << 8 | month.max(day);
+    (year << 16 | month_day, year, month_day)
+}
+
+fn postcode(place: &Place<'_>) -> Option<u64> {
+    let code = u64::from_le_bytes(place.postcode);
+    (code != 0).then_some(code)
+}
+
+/// House number and the first word of the street that is no number.
+fn house(place: &Place<'_>) -> Option<u64> {
+    let first = place.street.split(|byte| *byte == b' ').next().unwrap_or_default();
+    (place.number != 0 && !first.is_empty()).then(|| mix(u64::from(place.number)) ^ hash(first))
+}
+
+/// Returns further keys by which blocks that are over-full are split, one after another.
+///
+/// A pass is never split by what its own key holds already: that part is the same in the whole block.
+pub(crate) fn refinements(record: View<'_>) -> [u64; 6] {
+    let given = record.words(Section::Given).next();
+    let family = record.words(Section::Family).next();
+    let place = record.places().next();
+    let date = record.birth_dates().next().unwrap_or(0);
+    [
+        given.map_or(0, |name| name.sound.into()),
+        family.map_or(0, |name| name.sound.into()),
+        (date >> 16).into(),
+        (date & 0xffff).into(),
+        place.as_ref().and_then(postcode).unwrap_or(0),
+        place.as_ref().and_then(house).unwrap_or(0),
+    ]
 }

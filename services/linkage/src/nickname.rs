@@ -1,5 +1,7 @@
 //! Given names that stand for one another in English-speaking records.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 /// Version of the table; a model states the one it was made with.
 pub const VERSION: &str = "en-1";
 
@@ -103,12 +105,27 @@ const ROWS: &[&str] = &[
     "zachary zach zack zac",
 ];
 
-/// True when two normalised given names may stand for one another.
-pub fn related(left: &str, right: &str) -> bool {
-    ROWS.iter().any(|row| {
-        let has = |name: &str| row.split(' ').any(|entry| entry == name);
-        has(left) && has(right)
-    })
+/// Most rows in which one name stands.
+pub const ROWS_MAX: usize = 4;
+
+/// Returns the numbers of the rows in which a normalised name stands, from 1; 0 fills up.
+pub fn rows(name: &str) -> [u8; ROWS_MAX] {
+    static INDEX: LazyLock<HashMap<&str, [u8; ROWS_MAX]>> = LazyLock::new(|| {
+        let mut index: HashMap<&str, [u8; ROWS_MAX]> = HashMap::new();
+        for (number, row) in (1u8..).zip(ROWS) {
+            for name in row.split(' ') {
+                let free = index.entry(name).or_default().iter_mut().find(|slot| **slot == 0);
+                *free.expect("invariant: no name stands in more than four rows") = number;
+            }
+        }
+        index
+    });
+    INDEX.get(name).copied().unwrap_or_default()
+}
+
+/// True when two names share a row.
+pub fn related(a: [u8; ROWS_MAX], b: [u8; ROWS_MAX]) -> bool {
+    a.iter().any(|row| *row != 0 && b.contains(row))
 }
 
 #[cfg(test)]
@@ -117,9 +134,11 @@ mod tests {
 
     #[test]
     fn related_names_are_found_both_ways() {
+        let related = |a, b| related(rows(a), rows(b));
         assert!(related("bob", "robert") && related("robert", "bob"));
         assert!(related("kate", "kathy"));
         assert!(!related("bob", "bill"));
         assert!(!related("", ""));
+        assert!(ROWS.len() < 256);
     }
 }

@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-/// A source record. Every list may be empty; nothing is imputed. `Debug` shows no value.
+/// A source record: for every field the set of values that is known. Every list may be empty; nothing is imputed.
+/// `Debug` shows no value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Names, the current one first.
+    /// Names, current and prior, the current one first.
     pub names: Vec<Name>,
-    /// Birth date.
-    pub birth_date: Option<Date>,
+    /// Birth dates, as recorded.
+    pub birth_dates: Vec<Date>,
     /// Administrative sex.
     pub sex: Option<Sex>,
     /// Addresses, the current one first.
@@ -19,10 +18,15 @@ pub struct Record {
     pub phones: Vec<String>,
     /// E-mail addresses.
     pub emails: Vec<String>,
-    /// Identifiers with their authority.
+    /// Identifiers with their authority, of which a person has one each, such as a national identifier.
     pub identifiers: Vec<Identifier>,
+    /// Numbers under which a source keeps the person, with the source as their authority. A person may have several
+    /// in one source, so two that differ are no conflict.
+    pub record_numbers: Vec<Identifier>,
     /// Position in a multiple birth, 1 for the first born.
     pub multiple_birth_order: Option<u8>,
+    /// The mother's name.
+    pub mother: Option<Name>,
 }
 
 impl fmt::Debug for Record {
@@ -38,12 +42,16 @@ pub struct Name {
     pub given: Vec<String>,
     /// Family name.
     pub family: String,
+    /// The mother's family name, where custom adds it to the father's.
+    pub maternal: String,
     /// Generational suffix.
     pub suffix: String,
+    /// When it was known to be in use.
+    pub recorded_on: Option<Date>,
 }
 
 /// Administrative sex, where it says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sex {
     /// Female.
     Female,
@@ -62,10 +70,12 @@ pub struct Address {
     pub state: String,
     /// Postal code.
     pub postcode: String,
+    /// When it was known to be in use.
+    pub recorded_on: Option<Date>,
 }
 
 /// An identifier with the authority that assigned it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identifier {
     /// Authority.
     pub system: String,
@@ -74,7 +84,7 @@ pub struct Identifier {
 }
 
 /// A calendar date as recorded; it may be one that never was, and is then no evidence.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date {
     /// Year.
     pub year: u16,
@@ -85,7 +95,7 @@ pub struct Date {
 }
 
 impl Date {
-    /// Reads `YYYY-MM-DD`; `None` when it has another form.
+    /// Reads `YYYY-MM-DD`, also of a day that never was; `None` when it has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {

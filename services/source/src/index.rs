@@ -13,12 +13,14 @@ use std::{
 
 use csv::StringRecord;
 use jiff::Timestamp;
-use signpost_common::{hash::Sha256, id, id::RecordRef};
-
-use crate::{
-    Error,
+use signpost_common::{
+    hash::Sha256,
+    id,
+    id::RecordRef,
     rows::{Row, Rows},
 };
+
+use crate::Error;
 
 /// Name of the index file.
 pub const FILE: &str = "index.csv";

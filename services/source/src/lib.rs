@@ -11,7 +11,6 @@ use signpost_proto::source::v1::document_source_service_server::DocumentSourceSe
 use tonic::service::Routes;
 
 pub mod index;
-pub mod rows;
 
 mod convert;
 mod error;

@@ -11,15 +11,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use csv::StringRecord;
 use indicatif::{ProgressBar, ProgressStyle};
+use signpost_common::rows::{Row, Rows};
 use signpost_proto::{
     common::v1::{Address, AdministrativeSex, Demographics, HumanName, Identifier, PurposeOfUse, Role},
     mpi::v1::{self as mpi, FeedPatientsRequest, RegisterPatientRequest},
     registry::v1::{self as registry, RegisterDocumentsRequest},
 };
-use signpost_source::{
-    index::{Index, hash_file},
-    rows::{Row, Rows},
-};
+use signpost_source::index::{Index, hash_file};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 

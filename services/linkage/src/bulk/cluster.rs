@@ -1,0 +1,171 @@
+//! Persons out of pairs: groups of records that hold together as a whole.
+//!
+//! Pairs join groups by falling weight. Two groups become one only while the mean of the weights between all their
+//! records stays above nothing (average linkage) and no pair between them is one that must be kept apart: one bridging
+//! record never merges two persons.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Corpus, Pair};
+use crate::{decide::stop, model::Model, text};
+
+/// Most that one pair counts for or against a group, in bits.
+const CLIP_BITS: f64 = 12.0;
+
+/// Most records of each group that are compared when two groups meet.
+const SAMPLE_MAX: usize = 24;
+
+/// What a person decided of two records; it outlives every model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constraint {
+    /// They are one person's.
+    MustLink,
+    /// They are two persons'.
+    CannotLink,
+}
+
+/// Decisions of people, by pair of records.
+#[derive(Debug, Clone, Default)]
+pub struct Constraints(FxHashMap<(u32, u32), Constraint>);
+
+impl Constraints {
+    /// Adds a decision; the order of the two records does not matter, and a later decision replaces an earlier one.
+    pub fn insert(&mut self, a: u32, b: u32, constraint: Constraint) {
+        self.0.insert((a.min(b), a.max(b)), constraint);
+    }
+
+    /// Returns the decision on two records.
+    pub fn get(&self, a: u32, b: u32) -> Option<Constraint> {
+        if self.0.is_empty() { None } else { self.0.get(&(a.min(b), a.max(b))).copied() }
+    }
+
+    /// Returns every pair that must be linked, in order.
+    fn must_links(&self) -> Vec<(u32, u32)> {
+        let mut pairs: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, constraint)| **constraint == Constraint::MustLink)
+            .map(|(pair, _)| *pair)
+            .collect();
+        pairs.sort_unstable();
+        pairs
+    }
+}
+
+/// Groups of records that grow.
+pub(super) struct Groups<'a> {
+    corpus: &'a Corpus,
+    model: &'a Model,
+    constraints: &'a Constraints,
+    group: Vec<u32>,
+    members: Vec<Vec<u32>>,
+    /// Groups that were found to be two persons', until one of them changes.
+    apart: FxHashSet<(u32, u32)>,
+}
+
+impl<'a> Groups<'a> {
+    /// Begins with every record alone, but for what people decided.
+    pub(super) fn new(corpus: &'a Corpus, model: &'a Model, constraints: &'a Constraints) -> Self {
+        let records = corpus.len() as u32;
+        let mut groups = Self {
+            corpus,
+            model,
+            constraints,
+            group: (0..records).collect(),
+            members: (0..records).map(|record| vec![record]).collect(),
+            apart: FxHashSet::default(),
+        };
+        for (a, b) in constraints.must_links() {
+            groups.merge(groups.group[a as usize], groups.group[b as usize]);
+        }
+        groups
+    }
+
+    /// Joins the groups of two records when they hold together; true when the records are in one group then.
+    pub(super) fn join(&mut self, a: u32, b: u32) -> bool {
+        let (g, h) = (self.group[a as usize], self.group[b as usize]);
+        if g == h {
+            return true;
+        }
+        let key = (g.min(h), g.max(h));
+        if self.apart.contains(&key) {
+            return false;
+        }
+        let alone = self.members[g as usize].len() == 1 && self.members[h as usize].len() == 1;
+        // The pair that brought them here is all there is between two single records.
+        let joined = self.constraints.get(a, b) != Some(Constraint::CannotLink) && (alone || self.hold_together(g, h));
+        if joined {
+            self.merge(g, h);
+        } else {
+            self.apart.insert(key);
+        }
+        joined
+    }
+
+    /// Returns the group of each record, named by its smallest record.
+    pub(super) fn finish(self) -> Vec<u32> {
+        let mut names = vec![0; self.group.len()];
+        for members in &self.members {
+            let name = members.iter().copied().min().unwrap_or_default();
+            members.iter().for_each(|record| names[*record as usize] = name);
+        }
+        names
+    }
+
+    fn hold_together(&self, g: u32, h: u32) -> bool {
+        let (left, right) = (self.sample(g), self.sample(h));
+        let mut sum = 0.0;
+        for a in &left {
+            for b in &right {
+                let (x, y) = (self.corpus.view(*a), self.corpus.view(*b));
+                let score = self.model.score(x, y);
+                let conflict = stop(score.comparison.pattern, x, y).is_some_and(|stop| stop.is_conflict());
+                match self.constraints.get(*a, *b) {
+                    Some(Constraint::CannotLink) => return false,
+                    Some(Constraint::MustLink) => sum += CLIP_BITS,
+                    None if conflict => sum -= CLIP_BITS,
+                    None => sum += score.bits.clamp(-CLIP_BITS, CLIP_BITS),
+                }
+            }
+        }
+        sum > 0.0
+    }
+
+    /// A group's records; of large ones some, chosen by what they say, not by their number.
+    fn sample(&self, group: u32) -> Vec<u32> {
+        let members = &self.members[group as usize];
+        if members.len() <= SAMPLE_MAX {
+            return members.clone();
+        }
+        let mut members: Vec<_> =
+            members.iter().map(|record| (text::hash(self.corpus.view(*record).as_bytes()), *record)).collect();
+        members.sort_unstable();
+        members.into_iter().take(SAMPLE_MAX).map(|(_, record)| record).collect()
+    }
+
+    fn merge(&mut self, g: u32, h: u32) {
+        if g == h {
+            return;
+        }
+        let (small, large) = if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
+        let moved = std::mem::take(&mut self.members[small as usize]);
+        moved.iter().for_each(|record| self.group[*record as usize] = large);
+        self.members[large as usize].extend(moved);
+    }
+}
+
+/// Puts pairs in the order in which they join groups: by falling weight, equal ones by what their records say.
+pub(super) fn order(pairs: &mut [&Pair], corpus: &Corpus) {
+    let name = |record: u32| text::hash(corpus.view(record).as_bytes());
+    pairs.sort_by_cached_key(|pair| {
+        let (x, y) = (name(pair.a), name(pair.b));
+        // Weights of f32 order like their bits when they are positive.
+        (std::cmp::Reverse(ordered(pair.bits)), x.min(y), x.max(y), pair.a, pair.b)
+    });
+}
+
+/// Returns a number that orders as the float does.
+fn ordered(value: f32) -> i32 {
+    let bits = value.to_bits() as i32;
+    bits ^ (((bits >> 31) as u32) >> 1) as i32
+}

@@ -1,0 +1,290 @@
+//! Comparing two records: the level of agreement of each field.
+//!
+//! Every value of one record is compared with every value of the other, and the strongest agreement counts: a prior
+//! name or an old phone number of a person is evidence too.
+
+use crate::{
+    nickname,
+    packed::{Place, Section, View, Word},
+    pattern::{
+        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, address, birth_date, family,
+        given, middle,
+    },
+    text::{digit_edits, one_edit, similarity},
+};
+
+/// Years between a parent and a child.
+const GENERATION_YEARS: std::ops::RangeInclusive<u32> = 15..=50;
+
+/// How two records agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Level of each field.
+    pub pattern: Pattern,
+    /// Hash of the given name that agrees exactly; 0 when none does.
+    pub given: u32,
+    /// Hash of the family name that agrees exactly; 0 when none does.
+    pub family: u32,
+}
+
+/// Compares two records. The order of the two does not matter.
+pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
+    let (mut given, given_hash) = best_word(a, b, Section::Given, given_level);
+    let (mut family, family_hash) = best_word(a, b, Section::Family, family_level);
+    if family > family::SHARED_PART && shares_token(a, b) {
+        family = family::SHARED_PART;
+    }
+    if given > given::MIDDLE_AS_FIRST && (middle_as_first(a, b) || middle_as_first(b, a)) {
+        given = given::MIDDLE_AS_FIRST;
+    }
+    if given > given::SWAPPED && family > family::CLOSE && crosses(a, b) && crosses(b, a) {
+        // One joint level: the family name then adds nothing of its own.
+        (given, family) = (given::SWAPPED, MISSING);
+    }
+    let pattern = Pattern::default()
+        .with(Field::Given, given)
+        .with(Field::Middle, middles(a, b))
+        .with(Field::Family, family)
+        .with(Field::Suffix, equal(a.suffix(), b.suffix()))
+        .with(Field::BirthDate, best(a.birth_dates(), b.birth_dates(), date_level))
+        .with(Field::Sex, equal(a.sex(), b.sex()))
+        .with(Field::Address, best(a.places(), b.places(), place_level))
+        .with(Field::Phone, best(a.numbers(Section::Phone), b.numbers(Section::Phone), phone_level))
+        .with(Field::Email, best(a.pairs(Section::Email), b.pairs(Section::Email), email_level))
+        .with(Field::Identifier, best(a.identifiers(), b.identifiers(), identifier_level))
+        .with(Field::RecordNumber, best(a.pairs(Section::RecordNumber), b.pairs(Section::RecordNumber), number_level))
+        .with(Field::BirthOrder, equal(a.birth_order(), b.birth_order()))
+        .with(Field::Mother, best(a.texts(Section::Mother), b.texts(Section::Mother), mother_level));
+    Comparison {
+        pattern,
+        given: if given == EXACT { given_hash } else { 0 },
+        family: if family == EXACT { family_hash } else { 0 },
+    }
+}
+
+/// Returns the strongest level over all pairs of values; missing when either side has none that can be compared.
+fn best<T: Copy>(
+    a: impl Iterator<Item = T>,
+    b: impl Iterator<Item = T> + Clone,
+    level: impl Fn(T, T) -> Level,
+) -> Level {
+    // As a number below 0, "missing" is the largest and gives way to any other.
+    let mut best = MISSING.wrapping_sub(1);
+    for x in a {
+        for y in b.clone() {
+            best = best.min(level(x, y).wrapping_sub(1));
+        }
+    }
+    best.wrapping_add(1)
+}
+
+/// Returns the strongest level, and the smallest hash of a name that agrees exactly.
+fn best_word(a: View<'_>, b: View<'_>, section: Section, level: fn(Word<'_>, Word<'_>) -> Level) -> (Level, u32) {
+    if a.section(section).is_empty() || b.section(section).is_empty() {
+        return (MISSING, 0);
+    }
+    let equal = a.words(section).filter(|x| b.words(section).any(|y| x.hash == y.hash && x.text == y.text));
+    match equal.map(|word| word.hash).min() {
+        Some(hash) => (EXACT, hash),
+        None => (best(a.words(section), b.words(section), level), 0),
+    }
+}
+
+fn equal(a: u8, b: u8) -> Level {
+    match (a, b) {
+        (0, _) | (_, 0) => MISSING,
+        _ if a == b => EXACT,
+        _ => DIFFERENT_OF_2,
+    }
+}
+
+fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
+    let (short, long) = if a.text.len() <= b.text.len() { (a.text, b.text) } else { (b.text, a.text) };
+    if nickname::related(a.nicknames, b.nicknames) {
+        return given::NICKNAME;
+    }
+    if short.len() == 1 {
+        return if long.starts_with(short) { given::INITIAL } else { given::DIFFERENT };
+    }
+    let alike = similarity(short, long);
+    // Jaro-Winkler is hard on short names: "amy" and "any".
+    if alike.at_least(92) || (short.len() > 2 && one_edit(short, long)) {
+        return given::CLOSE;
+    }
+    if short.len() > 2 && long.starts_with(short) {
+        return given::PREFIX;
+    }
+    if alike.at_least(80) { given::SIMILAR } else { given::DIFFERENT }
+}
+
+fn middle_as_first(a: View<'_>, b: View<'_>) -> bool {
+    a.words(Section::Given).any(|name| name.text.len() > 1 && b.texts(Section::Middle).any(|(_, middle)| middle == name.text))
+}
+
+/// True when a given name of one is a family name of the other.
+fn crosses(a: View<'_>, b: View<'_>) -> bool {
+    let same = |x: Word<'_>, y: Word<'_>| x.text.len() > 1 && (x.text == y.text || similarity(x.text, y.text).at_least(92));
+    a.words(Section::Given).any(|x| b.words(Section::Family).any(|y| same(x, y)))
+}
+
+fn middles(a: View<'_>, b: View<'_>) -> Level {
+    best(a.texts(Section::Middle), b.texts(Section::Middle), |(_, a), (_, b)| {
+        let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+        match short.len() {
+            _ if a == b => EXACT,
+            1 if long.starts_with(short) => middle::INITIAL,
+            1 => middle::DIFFERENT,
+            _ if similarity(a, b).at_least(85) => middle::SIMILAR,
+            _ => middle::DIFFERENT,
+        }
+    })
+}
+
+fn family_level(a: Word<'_>, b: Word<'_>) -> Level {
+    let (short, long) = if a.text.len() <= b.text.len() { (a.text, b.text) } else { (b.text, a.text) };
+    let alike = similarity(short, long);
+    if alike.at_least(92) || (short.len() > 3 && one_edit(short, long)) {
+        family::CLOSE
+    } else if short.len() > 3 && (long.starts_with(short) || long.ends_with(short)) {
+        family::SHARED_PART
+    } else if alike.at_least(85) {
+        family::SIMILAR
+    } else {
+        family::DIFFERENT
+    }
+}
+
+/// True when one half of a double name agrees with the other's half or whole.
+fn shares_token(a: View<'_>, b: View<'_>) -> bool {
+    let (x, y) = (a.section(Section::FamilyToken), b.section(Section::FamilyToken));
+    if x.is_empty() && y.is_empty() {
+        return false;
+    }
+    let tokens = |view: View<'_>, token: u64| view.numbers(Section::FamilyToken).any(|other| other == token);
+    let wholes = |view: View<'_>, token: u64| view.words(Section::Family).any(|word| word.hash == token as u32);
+    let either = |view: View<'_>, token: u64| tokens(view, token) || wholes(view, token);
+    a.numbers(Section::FamilyToken).any(|token| either(b, token))
+        || b.numbers(Section::FamilyToken).any(|token| wholes(a, token))
+}
+
+/// Levels of two dates, each eight packed decimal digits.
+fn date_level(a: u32, b: u32) -> Level {
+    if a == b {
+        return EXACT;
+    }
+    let (year_a, year_b) = (a >> 16, b >> 16);
+    let (month, day) = (|x: u32| (x >> 8) & 0xff, |x: u32| x & 0xff);
+    if year_a == year_b && day(a) == month(b) && month(a) == day(b) {
+        return birth_date::SWAPPED;
+    }
+    let years = decimal(year_a).abs_diff(decimal(year_b));
+    match digit_edits(a.into(), b.into()) {
+        1 => birth_date::ONE_EDIT,
+        _ if a & 0xffff == b & 0xffff && !GENERATION_YEARS.contains(&years) => birth_date::SAME_DAY_AND_MONTH,
+        2 if !GENERATION_YEARS.contains(&years) => birth_date::TWO_EDITS,
+        _ if years == 0 => birth_date::SAME_YEAR,
+        _ if years <= 3 => birth_date::WITHIN_3_YEARS,
+        _ if years <= 10 => birth_date::WITHIN_10_YEARS,
+        _ if GENERATION_YEARS.contains(&years) => birth_date::GENERATION,
+        _ => birth_date::DIFFERENT,
+    }
+}
+
+/// Unpacks four decimal digits.
+fn decimal(packed: u32) -> u32 {
+    (packed >> 12) * 1000 + ((packed >> 8) & 15) * 100 + ((packed >> 4) & 15) * 10 + (packed & 15)
+}
+
+/// The joint level of line and area, by their places in the list of levels.
+fn place_level(a: Place<'_>, b: Place<'_>) -> Level {
+    let line = line_level(a, b);
+    let (postcodes, cities) = (a.postcode != [0; 8] && b.postcode != [0; 8], a.city != 0 && b.city != 0);
+    // 0 exact, 1 near, 2 different, 3 missing.
+    let area = match (postcodes, cities) {
+        (false, false) => 3,
+        (true, _) if a.postcode == b.postcode => 0,
+        (_, true) if a.city == b.city => 1,
+        (true, _) if one_edit(trimmed(&a.postcode), trimmed(&b.postcode)) => 1,
+        _ => 2,
+    };
+    match (line, area) {
+        (None, 3) => MISSING,
+        (None, 2) => address::AREA_DIFFERENT,
+        (None, area) => address::AREA_EXACT + area,
+        (Some(line), area) => line + area,
+    }
+}
+
+fn trimmed(postcode: &[u8; 8]) -> &[u8] {
+    let end = postcode.iter().position(|byte| *byte == 0).unwrap_or(8);
+    &postcode[..end]
+}
+
+/// Returns the first level of the group: exact, close, similar or different.
+fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
+    if a.street.is_empty() || b.street.is_empty() {
+        return None;
+    }
+    let numbers = a.number == b.number;
+    let slip = numbers || a.number == 0 || b.number == 0 || digit_edits(a.number.into(), b.number.into()) == 1 || a.number >> 4 == b.number || b.number >> 4 == a.number;
+    let units = a.unit == 0 || b.unit == 0 || a.unit == b.unit;
+    let level = if a.street == b.street {
+        match (numbers, units, slip) {
+            (true, true, _) => EXACT,
+            (true, false, _) | (false, true, true) => address::LINE_EXACT_LAST + 1,
+            _ => address::LINE_SIMILAR,
+        }
+    } else if slip {
+        let alike = similarity(a.street, b.street);
+        match () {
+            () if alike.at_least(92) && numbers => address::LINE_EXACT_LAST + 1,
+            () if alike.at_least(80) => address::LINE_SIMILAR,
+            () => address::LINE_DIFFERENT,
+        }
+    } else {
+        address::LINE_DIFFERENT
+    };
+    Some(level)
+}
+
+fn phone_level(a: u64, b: u64) -> Level {
+    match digit_edits(a, b) {
+        0 => EXACT,
+        1 => ONE_EDIT,
+        _ => DIFFERENT_OF_3,
+    }
+}
+
+fn email_level(a: (u64, u64), b: (u64, u64)) -> Level {
+    match (a.0 == b.0, a.1 == b.1) {
+        (true, _) => EXACT,
+        (false, true) => 2,
+        (false, false) => DIFFERENT_OF_3,
+    }
+}
+
+/// Identifiers of different authorities say nothing of one another.
+fn identifier_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
+    match (a.0 == b.0, a.1 == b.1) {
+        (false, _) => MISSING,
+        (true, true) => EXACT,
+        (true, false) if one_edit(a.1, b.1) => ONE_EDIT,
+        (true, false) => DIFFERENT_OF_3,
+    }
+}
+
+fn number_level(a: (u64, u64), b: (u64, u64)) -> Level {
+    match (a.0 == b.0, a.1 == b.1) {
+        (false, _) => MISSING,
+        (true, true) => EXACT,
+        (true, false) => DIFFERENT_OF_2,
+    }
+}
+
+fn mother_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
+    match a.1 == b.1 {
+        true => EXACT,
+        false if similarity(a.1, b.1).at_least(92) => 2,
+        false => DIFFERENT_OF_3,
+    }
+}

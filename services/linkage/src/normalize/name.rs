@@ -1,0 +1,124 @@
+//! Names: given, middle, family and suffix, and the words that stand where nobody's name is known.
+
+use super::words;
+use crate::record::Name;
+
+/// Words that a clerk writes for a child who has no name yet.
+const NEWBORN: &[&str] = &[
+    "baby", "babyboy", "babygirl", "babya", "babyb", "bb", "bg", "boy", "boya", "boyb", "girl", "girla", "girlb",
+    "infant", "infantmale", "infantfemale", "nb", "newborn", "newbornboy", "newborngirl", "twin", "twina", "twinb",
+    "triplet", "male", "female",
+];
+
+/// Words that a clerk writes for somebody unknown, or for nobody.
+const UNIDENTIFIED: &[&str] = &[
+    "anon", "anonymous", "donotuse", "duplicate", "fnu", "lnu", "missing", "na", "nfn", "nln", "nmn", "none",
+    "noname", "notgiven", "null", "patient", "test", "testing", "testpatient", "trauma", "unidentified", "unk",
+    "unknown", "unnamed", "xx", "xxx", "xxxx", "zztest", "zzztest",
+];
+
+const SUFFIXES: &[(&str, u8)] = &[
+    ("jr", 1),
+    ("junior", 1),
+    ("jnr", 1),
+    ("sr", 2),
+    ("senior", 2),
+    ("snr", 2),
+    ("ii", 3),
+    ("2nd", 3),
+    ("iii", 4),
+    ("3rd", 4),
+    ("iv", 5),
+    ("4th", 5),
+];
+
+/// Particles of family names, which many unlike names share.
+const PARTICLES: &[&str] = &[
+    "al", "bin", "d", "da", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "ibn", "la", "las", "le", "los",
+    "mac", "mc", "o", "san", "santa", "st", "ten", "van", "von", "y",
+];
+
+/// A name, normalised.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) given: String,
+    pub(super) middle: Vec<String>,
+    /// Words of the family name, without what follows from the suffix.
+    pub(super) family: Vec<String>,
+    /// Number of the suffix, 0 for none.
+    pub(super) suffix: u8,
+    pub(super) newborn: bool,
+    pub(super) unidentified: bool,
+}
+
+/// Normalises a name.
+pub(super) fn name(name: &Name) -> Names {
+    let mut given: Vec<String> = name.given.iter().flat_map(|text| words(text)).collect();
+    let mut family: Vec<String> = words(&name.family);
+    family.extend(words(&name.maternal));
+    let mut names = Names { suffix: suffix(&words(&name.suffix).concat()), ..Names::default() };
+    // "Smith Jr" is a family name with a suffix that was typed into it.
+    while family.len() > 1 {
+        let Some(typed) = family.last().map(|word| suffix(word)).filter(|suffix| *suffix > 0) else { break };
+        names.suffix = if names.suffix == 0 { typed } else { names.suffix };
+        family.pop();
+    }
+    names.newborn = newborn(&mut given, &mut family);
+    let unknown = |list: &[String]| list.iter().any(|word| UNIDENTIFIED.contains(&word.as_str()));
+    if unknown(&given[..given.len().min(2)]) || unknown(&family[..family.len().min(2)]) {
+        names.unidentified = true;
+        let is_test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
+        // A test patient has no family either; an unknown first name leaves the family name what it is.
+        if given.iter().chain(&family).any(is_test) {
+            return names;
+        }
+        given.retain(|word| !UNIDENTIFIED.contains(&word.as_str()));
+        family.retain(|word| !UNIDENTIFIED.contains(&word.as_str()));
+    }
+    let mut given = given.into_iter();
+    names.given = given.next().unwrap_or_default();
+    names.middle = given.collect();
+    names.family = family;
+    names
+}
+
+/// Takes the words for a child without a name out of a name; true when there were any.
+fn newborn(given: &mut Vec<String>, family: &mut Vec<String>) -> bool {
+    let marks = |word: &String| NEWBORN.contains(&word.as_str());
+    let leading = given.first().is_some_and(marks);
+    if leading {
+        given.clear();
+    }
+    let before = family.len();
+    while family.len() > 1 && family.first().is_some_and(marks) {
+        family.remove(0);
+    }
+    leading || family.len() < before
+}
+
+/// True for the name that is given to people whom nobody can identify.
+pub(super) fn is_john_doe(given: &str, family: &[String]) -> bool {
+    matches!(given, "john" | "jane" | "jon" | "johnny") && family.len() == 1 && family[0] == "doe"
+}
+
+/// Returns the words of a family name that tell families apart when one of them stands alone.
+pub(super) fn tokens(family: &[String]) -> impl Iterator<Item = &String> {
+    let several = family.len() > 1;
+    family.iter().filter(move |word| several && word.len() > 2 && !PARTICLES.contains(&word.as_str()))
+}
+
+fn suffix(word: &str) -> u8 {
+    SUFFIXES.iter().find(|(written, _)| *written == word).map_or(0, |(_, number)| *number)
+}
+
+/// Returns how a suffix is written.
+pub(crate) fn suffix_text(number: u8) -> &'static str {
+    match number {
+        1 => "jr",
+        2 => "sr",
+        3 => "ii",
+        4 => "iii",
+        5 => "iv",
+        _ => "",
+    }
+}

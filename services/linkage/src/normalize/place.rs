@@ -1,0 +1,109 @@
+//! Addresses: house number, street and unit apart, abbreviations spelt out.
+
+use super::{digits, words};
+use crate::record::Address;
+
+const STREET_WORDS: &[(&str, &str)] = &[
+    ("aly", "alley"),
+    ("av", "avenue"),
+    ("ave", "avenue"),
+    ("blvd", "boulevard"),
+    ("cct", "circuit"),
+    ("cir", "circle"),
+    ("cl", "close"),
+    ("cres", "crescent"),
+    ("crt", "court"),
+    ("ct", "court"),
+    ("dr", "drive"),
+    ("e", "east"),
+    ("ft", "fort"),
+    ("hts", "heights"),
+    ("hwy", "highway"),
+    ("ln", "lane"),
+    ("mt", "mount"),
+    ("n", "north"),
+    ("ne", "northeast"),
+    ("nw", "northwest"),
+    ("pde", "parade"),
+    ("pk", "park"),
+    ("pkwy", "parkway"),
+    ("pl", "place"),
+    ("rd", "road"),
+    ("s", "south"),
+    ("se", "southeast"),
+    ("sq", "square"),
+    ("st", "street"),
+    ("str", "street"),
+    ("sw", "southwest"),
+    ("tce", "terrace"),
+    ("ter", "terrace"),
+    ("trl", "trail"),
+    ("w", "west"),
+    ("wy", "way"),
+];
+
+/// Words before the number of a flat.
+const UNIT_WORDS: &[&str] =
+    &["apt", "apartment", "flat", "floor", "fl", "lot", "rm", "room", "ste", "suite", "unit", "villa"];
+
+/// A normalised address.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Digits of the house number, packed; 0 for none.
+    pub(super) number: u32,
+    /// Street, words in the order written.
+    pub(super) street: String,
+    pub(super) unit: String,
+    pub(super) city: String,
+    pub(super) state: String,
+    pub(super) postcode: String,
+}
+
+/// Normalises an address.
+pub(super) fn place(address: &Address) -> Place {
+    let mut place = Place {
+        city: words(&address.city).concat(),
+        state: words(&address.state).concat(),
+        postcode: postcode(&address.postcode),
+        ..Place::default()
+    };
+    let mut street: Vec<String> = vec![];
+    let mut line = words(&address.line).into_iter().peekable();
+    while let Some(word) = line.next() {
+        if UNIT_WORDS.contains(&word.as_str()) && line.peek().is_some() {
+            place.unit = line.next().unwrap_or_default();
+        } else if place.number == 0 && street.len() < 3 && word.starts_with(|c: char| c.is_ascii_digit()) && !ordinal(&word) {
+            place.number = digits(&word);
+        } else if line.peek().is_none() && !street.is_empty() && word.chars().any(|c| c.is_ascii_digit()) && !ordinal(&word) {
+            // "12 Main Street #4" has lost its mark.
+            place.unit = word;
+        } else {
+            street.push(spelt_out(word));
+        }
+    }
+    place.street = street.join(" ");
+    place
+}
+
+/// True for "42nd", which is the name of a street.
+fn ordinal(word: &str) -> bool {
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    !number.is_empty() && matches!(&word[number.len()..], "st" | "nd" | "rd" | "th")
+}
+
+fn spelt_out(word: String) -> String {
+    match STREET_WORDS.iter().find(|(short, _)| *short == word) {
+        Some((_, long)) => (*long).to_owned(),
+        None => word,
+    }
+}
+
+/// US ZIP+4 is cut to five.
+fn postcode(text: &str) -> String {
+    let mut postcode = words(text).concat();
+    if postcode.len() == 9 && postcode.bytes().all(|b| b.is_ascii_digit()) {
+        postcode.truncate(5);
+    }
+    let nowhere = postcode.bytes().all(|b| b == b'0') || postcode.bytes().all(|b| b == b'9');
+    if nowhere { String::new() } else { postcode }
+}

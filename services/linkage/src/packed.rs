@@ -1,0 +1,393 @@
+//! The comparison form of a record: a few dozen bytes that scoring and blocking read, and nothing else.
+//!
+//! A header of fixed size, then the values of each field, one after another. It is the same in memory, in a database
+//! and on every machine. Names stay letters, since they are compared by similarity; what is only ever equal or not
+//! (phones, e-mail addresses, cities) is a hash. It is patient data: `Debug` shows no value.
+
+use std::fmt;
+
+use crate::{
+    model::placeholder,
+    text::{self, TEXT_MAX},
+};
+
+/// Version of the form, its first byte.
+pub const VERSION: u8 = 1;
+
+const SECTIONS: usize = 11;
+const HEAD: usize = 4 + 2 * SECTIONS;
+
+/// A field's values inside the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Given,
+    Middle,
+    Family,
+    FamilyToken,
+    Birth,
+    Place,
+    Phone,
+    Email,
+    Identifier,
+    RecordNumber,
+    Mother,
+}
+
+/// What is remarkable about a record as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// A child without a name of its own.
+    pub newborn: bool,
+    /// Somebody whom nobody could identify, or a test.
+    pub unidentified: bool,
+    /// A birth date that the calendar does not have.
+    pub impossible_date: bool,
+}
+
+/// A record in its comparison form, owned.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Packed(Box<[u8]>);
+
+/// A record in its comparison form, borrowed.
+#[derive(Clone, Copy)]
+pub struct View<'a>(&'a [u8]);
+
+/// Bytes that are not a record in its comparison form.
+#[derive(Debug, thiserror::Error)]
+#[error("not a comparison record of version {VERSION}")]
+pub struct Error;
+
+/// A given or family name.
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'a> {
+    pub(crate) hash: u32,
+    /// Hash of how it sounds; 0 for not at all.
+    pub(crate) sound: u32,
+    /// Rows of the nickname table.
+    pub(crate) nicknames: [u8; 4],
+    pub(crate) text: &'a [u8],
+}
+
+/// An address.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// House number, packed digits; 0 for none.
+    pub(crate) number: u32,
+    pub(crate) unit: u32,
+    pub(crate) city: u32,
+    pub(crate) state: u32,
+    /// Letters and digits, filled with zeros.
+    pub(crate) postcode: [u8; 8],
+    pub(crate) street: &'a [u8],
+}
+
+impl Packed {
+    /// Takes bytes that were stored.
+    ///
+    /// # Errors
+    /// When they are of another version, cut short or otherwise not what [`Packed::as_bytes`] returned.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let view = View(bytes);
+        let sound = bytes.len() >= HEAD && bytes[0] == VERSION && view.is_sound();
+        if sound { Ok(Self(bytes.into())) } else { Err(Error) }
+    }
+
+    /// Returns the bytes to store.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Borrows it for comparing.
+    pub fn view(&self) -> View<'_> {
+        View(&self.0)
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Packed(redacted)")
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View(redacted)")
+    }
+}
+
+impl<'a> View<'a> {
+    /// Borrows bytes that [`Packed::as_bytes`] returned in this process.
+    pub(crate) fn trusted(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Returns what is remarkable about the record.
+    pub fn flags(self) -> Flags {
+        let bits = self.0[1];
+        Flags { newborn: bits & 1 != 0, unidentified: bits & 2 != 0, impossible_date: bits & 4 != 0 }
+    }
+
+    /// Returns the sex, 0 when unknown.
+    pub(crate) fn sex(self) -> u8 {
+        self.0[2] & 3
+    }
+
+    /// Returns the number of the suffix, 0 for none.
+    pub(crate) fn suffix(self) -> u8 {
+        self.0[2] >> 2
+    }
+
+    /// Returns the position in a multiple birth, 0 when unknown.
+    pub(crate) fn birth_order(self) -> u8 {
+        self.0[3]
+    }
+
+    /// True when a given name is known.
+    pub fn has_given(self) -> bool {
+        !self.section(Section::Given).is_empty()
+    }
+
+    /// True when a family name is known.
+    pub fn has_family(self) -> bool {
+        !self.section(Section::Family).is_empty()
+    }
+
+    /// True when a birth date is known.
+    pub fn has_birth_date(self) -> bool {
+        !self.section(Section::Birth).is_empty()
+    }
+
+    /// True when a street is known.
+    pub fn has_street(self) -> bool {
+        self.places().any(|place| !place.street.is_empty())
+    }
+
+    /// True when a postcode is known.
+    pub fn has_postcode(self) -> bool {
+        self.places().any(|place| place.postcode != [0; 8])
+    }
+
+    /// True when a phone number is known.
+    pub fn has_phone(self) -> bool {
+        !self.section(Section::Phone).is_empty()
+    }
+
+    /// True when an identifier is known.
+    pub fn has_identifier(self) -> bool {
+        !self.section(Section::Identifier).is_empty()
+    }
+
+    pub(crate) fn words(self, section: Section) -> impl Iterator<Item = Word<'a>> + Clone {
+        debug_assert!(matches!(section, Section::Given | Section::Family));
+        values(self.section(section), 12).map(|(head, text)| Word {
+            hash: int(&head[0..4]),
+            sound: int(&head[4..8]),
+            nicknames: [head[8], head[9], head[10], head[11]],
+            text,
+        })
+    }
+
+    /// Texts with their hashes.
+    pub(crate) fn texts(self, section: Section) -> impl Iterator<Item = (u32, &'a [u8])> + Clone {
+        debug_assert!(matches!(section, Section::Middle | Section::Mother));
+        values(self.section(section), 4).map(|(head, text)| (int(head), text))
+    }
+
+    pub(crate) fn places(self) -> impl Iterator<Item = Place<'a>> + Clone {
+        values(self.section(Section::Place), 24).map(|(head, street)| {
+            let mut postcode = [0; 8];
+            postcode.copy_from_slice(&head[16..24]);
+            Place {
+                number: int(&head[0..4]),
+                unit: int(&head[4..8]),
+                city: int(&head[8..12]),
+                state: int(&head[12..16]),
+                postcode,
+                street,
+            }
+        })
+    }
+
+    /// Identifiers: hash of the authority, value.
+    pub(crate) fn identifiers(self) -> impl Iterator<Item = (u32, &'a [u8])> + Clone {
+        values(self.section(Section::Identifier), 4).map(|(head, text)| (int(head), text))
+    }
+
+    /// Numbers of eight bytes: phones, tokens of family names.
+    pub(crate) fn numbers(self, section: Section) -> impl Iterator<Item = u64> + Clone {
+        debug_assert!(matches!(section, Section::Phone | Section::FamilyToken));
+        self.section(section).chunks_exact(8).map(long)
+    }
+
+    /// Pairs of hashes: whole and local part of e-mail addresses, authority and value of record numbers.
+    pub(crate) fn pairs(self, section: Section) -> impl Iterator<Item = (u64, u64)> + Clone {
+        debug_assert!(matches!(section, Section::Email | Section::RecordNumber));
+        self.section(section).chunks_exact(16).map(|bytes| (long(&bytes[..8]), long(&bytes[8..])))
+    }
+
+    pub(crate) fn birth_dates(self) -> impl Iterator<Item = u32> + Clone {
+        self.section(Section::Birth).chunks_exact(4).map(int)
+    }
+
+    pub(crate) fn section(self, section: Section) -> &'a [u8] {
+        let at = section as usize;
+        let from = if at == 0 { HEAD } else { self.end(at - 1) };
+        &self.0[from..self.end(at)]
+    }
+
+    fn end(self, section: usize) -> usize {
+        let at = 4 + 2 * section;
+        usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
+    }
+
+    /// True when every value lies inside its section and the sections fill the bytes.
+    fn is_sound(self) -> bool {
+        let mut from = HEAD;
+        for (section, head) in [12, 4, 12, 0, 0, 24, 0, 0, 4, 0, 4].into_iter().enumerate() {
+            let to = self.end(section);
+            let Some(bytes) = self.0.get(from..to) else { return false };
+            let size = [1, 1, 1, 8, 4, 1, 8, 16, 1, 16, 1][section];
+            let read: usize = values(bytes, head).map(|(_, text)| head + 1 + text.len()).sum();
+            if (head > 0 && read != bytes.len()) || bytes.len() % size != 0 {
+                return false;
+            }
+            from = to;
+        }
+        from == self.0.len()
+    }
+}
+
+/// Values of one section: a head of so many bytes, a length, a text.
+fn values(mut bytes: &[u8], head: usize) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    std::iter::from_fn(move || {
+        let (front, rest) = bytes.split_at_checked(head)?;
+        let (length, rest) = rest.split_first()?;
+        let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+        bytes = rest;
+        Some((front, text))
+    })
+}
+
+fn int(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes.try_into().unwrap_or_default())
+}
+
+fn long(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.try_into().unwrap_or_default())
+}
+
+/// Builds the form, field by field, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    sections: [Vec<u8>; SECTIONS],
+}
+
+impl Packer {
+    pub(crate) fn word(&mut self, section: Section, name: &str, sound: u32, nicknames: [u8; 4]) {
+        let mut head = [0; 12];
+        head[0..4].copy_from_slice(&short_hash(name).to_le_bytes());
+        head[4..8].copy_from_slice(&sound.to_le_bytes());
+        head[8..12].copy_from_slice(&nicknames);
+        self.value(section, &head, name);
+    }
+
+    pub(crate) fn text(&mut self, section: Section, text: &str) {
+        if !text.is_empty() {
+            self.value(section, &short_hash(text).to_le_bytes(), text);
+        }
+    }
+
+    pub(crate) fn date(&mut self, date: u32) {
+        self.add(Section::Birth, &date.to_le_bytes());
+    }
+
+    pub(crate) fn place(&mut self, number: u32, street: &str, unit: &str, city: &str, state: &str, postcode: &str) {
+        let mut head = [0; 24];
+        head[0..4].copy_from_slice(&number.to_le_bytes());
+        for (at, part) in [(4, unit), (8, city), (12, state)] {
+            let hash = if part.is_empty() { 0 } else { short_hash(part) };
+            head[at..at + 4].copy_from_slice(&hash.to_le_bytes());
+        }
+        let kept = postcode.len().min(8);
+        head[16..16 + kept].copy_from_slice(&postcode.as_bytes()[..kept]);
+        if head != [0; 24] || !street.is_empty() {
+            self.value(Section::Place, &head, street);
+        }
+    }
+
+    pub(crate) fn number(&mut self, section: Section, number: u64) {
+        self.add(section, &number.to_le_bytes());
+    }
+
+    pub(crate) fn email(&mut self, whole: u64, local: u64) {
+        self.add(Section::Email, &[whole.to_le_bytes(), local.to_le_bytes()].concat());
+    }
+
+    pub(crate) fn identifier(&mut self, system: u64, value: &str) {
+        self.value(Section::Identifier, &(system as u32).to_le_bytes(), value);
+    }
+
+    pub(crate) fn record_number(&mut self, system: u64, value: u64) {
+        self.add(Section::RecordNumber, &[system.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+
+    pub(crate) fn finish(self, flags: Flags, sex: u8, suffix: u8, birth_order: u8) -> Packed {
+        let size: usize = HEAD + self.sections.iter().map(Vec::len).sum::<usize>();
+        let mut bytes = Vec::with_capacity(size);
+        let bits = u8::from(flags.newborn) | u8::from(flags.unidentified) << 1 | u8::from(flags.impossible_date) << 2;
+        bytes.extend([VERSION, bits, sex | suffix << 2, birth_order]);
+        let mut end = HEAD;
+        for section in &self.sections {
+            end += section.len();
+            bytes.extend(u16::try_from(end).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        self.sections.iter().for_each(|section| bytes.extend(section));
+        Packed(bytes.into())
+    }
+
+    /// Copies the values of a record, without those of which `keep` says no.
+    pub(crate) fn copy(&mut self, record: View<'_>, keep: impl Fn(placeholder::Kind, u64) -> bool) {
+        use placeholder::Kind;
+        for section in [Section::Given, Section::Middle, Section::Family, Section::FamilyToken, Section::RecordNumber] {
+            self.add(section, record.section(section));
+        }
+        self.add(Section::Mother, record.section(Section::Mother));
+        record.birth_dates().filter(|date| keep(Kind::BirthDate, (*date).into())).for_each(|date| self.date(date));
+        let phones = record.numbers(Section::Phone).filter(|phone| keep(Kind::Phone, text::mix(*phone)));
+        phones.for_each(|phone| self.number(Section::Phone, phone));
+        let emails = record.pairs(Section::Email).filter(|(whole, _)| keep(Kind::Email, *whole));
+        emails.for_each(|(whole, local)| self.email(whole, local));
+        for (head, value) in values(record.section(Section::Identifier), 4) {
+            if keep(Kind::Identifier, placeholder::identifier((int(head), value))) {
+                self.add(Section::Identifier, &[head, &[value.len() as u8], value].concat());
+            }
+        }
+        let places = values(record.section(Section::Place), 24).zip(record.places());
+        for ((head, street), place) in places {
+            let kept = street.is_empty() || keep(Kind::Address, placeholder::address(&place));
+            // What is no evidence is the house; city and postcode stay.
+            let (number_and_unit, area) = head.split_at(8);
+            let (head, street) = if kept { ([number_and_unit, area].concat(), street) } else { ([&[0; 8], area].concat(), &[][..]) };
+            self.add(Section::Place, &[&head, &[street.len() as u8][..], street].concat());
+        }
+    }
+
+    fn value(&mut self, section: Section, head: &[u8], text: &str) {
+        let text = &text.as_bytes()[..text.len().min(TEXT_MAX)];
+        self.add(section, &[head, &[text.len() as u8], text].concat());
+    }
+
+    fn add(&mut self, section: Section, value: &[u8]) {
+        let bytes = &mut self.sections[section as usize];
+        bytes.extend(value);
+    }
+}
+
+fn short_hash(text: &str) -> u32 {
+    text::hash(text.as_bytes()) as u32
+}

@@ -1,0 +1,193 @@
+//! Comparing short texts: Jaro-Winkler in a machine word, single edits in packed digits, stable hashes.
+//!
+//! Texts are ASCII letters, digits and spaces of at most [`TEXT_MAX`] bytes, as normalisation makes them. Thresholds
+//! are compared in integers, so a result never depends on how a fraction is rounded.
+
+/// Most bytes of a text that is compared: positions are bits of a machine word.
+pub const TEXT_MAX: usize = 64;
+
+/// How alike two texts are: a Jaro-Winkler similarity (Winkler 1990) kept as whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Similarity {
+    numerator: u64,
+    denominator: u64,
+}
+
+impl Similarity {
+    /// True when the similarity is at least so many hundredths.
+    pub fn at_least(self, hundredths: u64) -> bool {
+        100 * self.numerator >= hundredths * self.denominator
+    }
+}
+
+/// Returns the Jaro-Winkler similarity of two texts; the order does not matter.
+///
+/// A common prefix of up to four letters counts where the plain similarity is above 0.7, as Winkler has it.
+pub fn similarity(a: &[u8], b: &[u8]) -> Similarity {
+    // Matching is greedy from the left, so it could depend on which text comes first.
+    let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
+    let (a, b) = (&a[..a.len().min(TEXT_MAX)], &b[..b.len().min(TEXT_MAX)]);
+    if a.is_empty() || b.is_empty() {
+        return Similarity { numerator: u64::from(a.is_empty() && b.is_empty()), denominator: 1 };
+    }
+    let (matches, halves) = matches(a, b);
+    if matches == 0 {
+        return Similarity { numerator: 0, denominator: 1 };
+    }
+    let (long, short, m) = (b.len() as u64, a.len() as u64, matches);
+    let numerator = m * m * (long + short) + (m - halves / 2) * long * short;
+    let denominator = 3 * long * short * m;
+    let prefix = a.iter().zip(b).take(4).take_while(|(x, y)| x == y).count() as u64;
+    if 10 * numerator > 7 * denominator {
+        let boosted = (10 - prefix) * numerator + prefix * denominator;
+        return Similarity { numerator: boosted, denominator: 10 * denominator };
+    }
+    Similarity { numerator, denominator }
+}
+
+/// Returns how many letters match within the window, and how many of these stand in another order.
+fn matches(a: &[u8], b: &[u8]) -> (u64, u64) {
+    // Where each letter stands in `b`, one bit a position.
+    let mut places = [0u64; 64];
+    for (i, byte) in b.iter().enumerate() {
+        places[slot(*byte)] |= 1 << i;
+    }
+    let reach = (b.len() / 2).saturating_sub(1);
+    let (mut used, mut found) = (0u64, 0u64);
+    for (i, byte) in a.iter().enumerate() {
+        let from = u64::MAX << i.saturating_sub(reach).min(63);
+        let to = u64::MAX >> (63 - (i + reach).min(63));
+        let free = places[slot(*byte)] & from & to & !used;
+        let first = free & free.wrapping_neg();
+        used |= first;
+        found |= u64::from(first != 0) << i;
+    }
+    let count = u64::from(found.count_ones());
+    let mut moved = 0;
+    while found != 0 {
+        let (i, j) = (found.trailing_zeros() as usize, used.trailing_zeros() as usize);
+        moved += u64::from(a[i] != b[j]);
+        found &= found - 1;
+        used &= used - 1;
+    }
+    (count, moved)
+}
+
+/// A place for each letter, digit and the space among 64.
+fn slot(byte: u8) -> usize {
+    usize::from((byte & 0x1f) | ((!byte & 0x40) >> 1))
+}
+
+/// True when one insertion, deletion, substitution or swap of neighbours makes one text the other; equal ones do not
+/// count.
+pub fn one_edit(a: &[u8], b: &[u8]) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if long.len() - short.len() > 1 || a == b {
+        return false;
+    }
+    let prefix = short.iter().zip(long).take_while(|(x, y)| x == y).count();
+    let (short, long) = (&short[prefix..], &long[prefix..]);
+    if short.len() < long.len() {
+        return short == &long[1..];
+    }
+    short[1..] == long[1..]
+        || (short.len() > 1 && short[0] == long[1] && short[1] == long[0] && short[2..] == long[2..])
+}
+
+/// Returns how many substitutions and swaps of neighbours separate two numbers of packed decimal digits, four bits
+/// each: 0, 1, 2, or 3 for more.
+pub fn digit_edits(a: u64, b: u64) -> u32 {
+    let mut difference = a ^ b;
+    let mut edits = 0;
+    while difference != 0 && edits < 3 {
+        let low = difference.trailing_zeros() / 4 * 4;
+        let pair = |x: u64| (x >> low) & 0xff;
+        let (x, y) = (pair(a), pair(b));
+        let swapped = low < 60 && x >> 4 == y & 0xf && x & 0xf == y >> 4;
+        difference &= !((if swapped { 0xffu64 } else { 0xf }) << low);
+        edits += 1;
+    }
+    edits
+}
+
+/// Returns a hash that is the same on every machine and in every release (FNV-1a).
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // FNV leaves the high bits of short texts alike.
+    mix(hash)
+}
+
+/// Spreads the bits of a number.
+pub fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let number = (number ^ (number >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    number ^ (number >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ordered(a: &str, b: &str) -> f64 {
+        let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
+        strsim::jaro_winkler(a, b)
+    }
+
+    #[test]
+    fn known_values() {
+        let value = |a: &str, b: &str| {
+            let s = similarity(a.as_bytes(), b.as_bytes());
+            s.numerator as f64 / s.denominator as f64
+        };
+        assert!((value("martha", "marhta") - 0.9611).abs() < 1e-4);
+        assert!((value("dwayne", "duane") - 0.84).abs() < 1e-4);
+        assert!((value("dixon", "dicksonx") - 0.8133).abs() < 1e-4);
+        assert!(similarity(b"", b"").at_least(100) && !similarity(b"", b"a").at_least(1));
+    }
+
+    #[test]
+    fn edits_of_digits() {
+        assert_eq!(digit_edits(0x1980_0304, 0x1980_0304), 0);
+        assert_eq!(digit_edits(0x1980_0304, 0x1980_0306), 1);
+        assert_eq!(digit_edits(0x1980_0304, 0x1980_3004), 1);
+        assert_eq!(digit_edits(0x1980_0304, 0x1890_0314), 2);
+        assert_eq!(digit_edits(0x1980_0304, 0x2071_1122), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn jaro_winkler_agrees_with_strsim(a in "[a-e0-2]{0,12}", b in "[a-e0-2 ]{0,64}", c in "[a-z]{0,10}", d in "[a-z]{0,10}") {
+            for (a, b) in [(&a, &b), (&c, &d), (&a, &a)] {
+                let (ours, theirs) = (similarity(a.as_bytes(), b.as_bytes()), ordered(a, b));
+                let value = ours.numerator as f64 / ours.denominator as f64;
+                prop_assert!((value - theirs).abs() < 1e-12, "{} {}", value, theirs);
+                for hundredths in [80u32, 85, 92] {
+                    let threshold = f64::from(hundredths) / 100.0;
+                    let clear = (theirs - threshold).abs() > 1e-9;
+                    prop_assert!(!clear || ours.at_least(hundredths.into()) == (theirs >= threshold));
+                }
+            }
+        }
+
+        #[test]
+        fn similarity_is_symmetric(a in "[a-d]{0,9}", b in "[a-d]{0,9}") {
+            prop_assert_eq!(similarity(a.as_bytes(), b.as_bytes()), similarity(b.as_bytes(), a.as_bytes()));
+        }
+
+        #[test]
+        fn one_edit_agrees_with_strsim(a in "[ab]{0,6}", b in "[ab]{0,6}") {
+            prop_assert_eq!(one_edit(a.as_bytes(), b.as_bytes()), strsim::osa_distance(&a, &b) == 1);
+        }
+
+        #[test]
+        fn digit_edits_are_symmetric(a in any::<u64>(), b in any::<u64>()) {
+            prop_assert_eq!(digit_edits(a, b) == 0, a == b);
+            prop_assert_eq!(digit_edits(a, b) == 1, digit_edits(b, a) == 1);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Trial.
+use signpost_linkage::{Region, bulk, decide::Thresholds};
+use signpost_people::read::*;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    time::Instant,
+};
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().collect();
+    let (input, out) = (&args[1], &args[2]);
+    let renamed: Vec<Renamed> =
+        args[3..].iter().filter(|a| a.contains('=')).map(|a| a.parse()).collect::<Result<_, _>>()?;
+    let t = Instant::now();
+    let mut people = People::default();
+    people.read(input, File::open(input)?, &Options { renamed, region: Region::US })?;
+    eprintln!(
+        "read {:?}: {} records, {} bytes, lost rows {} cells {}",
+        t.elapsed(),
+        people.corpus.len(),
+        people.corpus.bytes(),
+        people.rows_lost,
+        people.cells_lost
+    );
+    let People { corpus, ids, .. } = people;
+    let (corpus, placeholders) = without_placeholders(corpus);
+    eprintln!("placeholders {:?}: {}", t.elapsed(), placeholders.len());
+    let blocked = bulk::block(&corpus);
+    eprintln!("blocked {:?}: {} pairs", t.elapsed(), blocked.len());
+    for p in &blocked.passes {
+        eprintln!("  {:?}", p);
+    }
+    let model =
+        bulk::learn(&corpus, &blocked, placeholders, &bulk::Options { version: "try".into(), seed: 1 });
+    eprintln!("learnt {:?}: {:?} rates {:?}", t.elapsed(), model.facts, model.rates);
+    std::fs::write(format!("{out}/model.json"), model.to_json()?)?;
+    let linked = bulk::link(&corpus, &blocked, &model, Thresholds::default(), &Default::default());
+    eprintln!("linked {:?}: {} pairs", t.elapsed(), linked.pairs.len());
+    let mut w = BufWriter::new(File::create(format!("{out}/links.csv"))?);
+    writeln!(w, "record_id,person_id")?;
+    for (i, p) in linked.persons.iter().enumerate() {
+        writeln!(w, "{},{}", ids[i], ids[*p as usize])?;
+    }
+    w.flush()?;
+    let mut w = BufWriter::new(File::create(format!("{out}/pairs.csv"))?);
+    writeln!(w, "record_id_l,record_id_r,probability,decision")?;
+    for p in &linked.pairs {
+        writeln!(
+            w,
+            "{},{},{:.6},{}",
+            ids[p.a as usize],
+            ids[p.b as usize],
+            p.probability(),
+            if linked.persons[p.a as usize] == linked.persons[p.b as usize] { "link" } else { "review" }
+        )?;
+    }
+    w.flush()?;
+    eprintln!("written {:?}", t.elapsed());
+    Ok(())
+}
