@@ -47,11 +47,11 @@ impl Blinder {
 
     /// Returns the 64-bit token of some parts under a domain. Parts are framed, so that
     /// `["ab", "c"]` and `["a", "bc"]` differ.
-    pub fn token(&self, domain: &str, parts: &[&str]) -> i64 {
+    pub fn token(&self, domain: &str, parts: &[impl AsRef<[u8]>]) -> i64 {
         let mut context = hmac::Context::with_key(&self.0);
-        for part in std::iter::once(&domain).chain(parts) {
+        for part in std::iter::once(domain.as_bytes()).chain(parts.iter().map(AsRef::as_ref)) {
             context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
+            context.update(part);
         }
         let mut first = [0; 8];
         first.copy_from_slice(&context.sign().as_ref()[..8]);

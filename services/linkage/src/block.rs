@@ -42,17 +42,19 @@ pub enum Pass {
     Names,
     /// Birth date alone; wide.
     Birth,
-    /// Sound of a name and the postcode; wide.
-    NamePostcode,
+    /// Sound of a name with postcode or city; wide.
+    NameArea,
     /// Sound of a name and the street; wide.
     NameStreet,
     /// Street and postcode or city; wide.
     Street,
+    /// House number with postcode or city; wide.
+    NumberArea,
 }
 
 impl Pass {
     /// Every pass.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Identifier,
         Self::RecordNumber,
         Self::Email,
@@ -68,9 +70,10 @@ impl Pass {
         Self::House,
         Self::Names,
         Self::Birth,
-        Self::NamePostcode,
+        Self::NameArea,
         Self::NameStreet,
         Self::Street,
+        Self::NumberArea,
     ];
 
     /// True when the pass is of use only where its blocks are small: in a small file, or for a rare value.
@@ -96,9 +99,10 @@ impl Pass {
             Self::House => "house + area",
             Self::Names => "names as written",
             Self::Birth => "birth date",
-            Self::NamePostcode => "name + postcode",
+            Self::NameArea => "name + area",
             Self::NameStreet => "name + street",
             Self::Street => "street + area",
+            Self::NumberArea => "house number + area",
         }
     }
 }
@@ -160,14 +164,22 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
         }
     }
     for place in record.places() {
+        let areas = [postcode(&place).unwrap_or(0), place.city.into()];
+        for area in areas.into_iter().filter(|area| *area != 0) {
+            sounding().for_each(|name| add(Pass::NameArea, name.sound.into(), area, 0));
+            if place.number != 0 {
+                add(Pass::NumberArea, place.number.into(), area, 0);
+            }
+            if !place.street.is_empty() {
+                add(Pass::Street, hash(place.street), area, 0);
+            }
+        }
         if let Some(code) = postcode(&place) {
             sounds().for_each(|(a, b)| add(Pass::NamesPostcode, a, b, code));
-            sounding().for_each(|name| add(Pass::NamePostcode, name.sound.into(), code, 0));
         }
         if !place.street.is_empty() {
             let street = hash(place.street);
             sounding().for_each(|name| add(Pass::NameStreet, name.sound.into(), street, 0));
-            add(Pass::Street, street, postcode(&place).unwrap_or(place.city.into()), 0);
         }
         if let Some(house) = house(&place) {
             names().for_each(|name| add(Pass::HouseInitial, house, initial(name.text), 0));

@@ -10,7 +10,7 @@ use crate::{
         DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, address, birth_date, family,
         given, middle,
     },
-    text::{digit_edits, one_edit, similarity},
+    text::{digit_edits, one_edit, share_at_least, similarity},
 };
 
 /// Years between a parent and a child.
@@ -235,10 +235,10 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
             _ => address::LINE_SIMILAR,
         }
     } else if slip {
-        let alike = similarity(a.street, b.street);
+        let alike = |hundredths| share_at_least(a.signature, b.signature, hundredths);
         match () {
-            () if alike.at_least(92) && numbers => address::LINE_EXACT_LAST + 1,
-            () if alike.at_least(80) => address::LINE_SIMILAR,
+            () if numbers && (alike(80) || similarity(a.street, b.street).at_least(92)) => address::LINE_EXACT_LAST + 1,
+            () if alike(60) || (!numbers && similarity(a.street, b.street).at_least(92)) => address::LINE_SIMILAR,
             () => address::LINE_DIFFERENT,
         }
     } else {

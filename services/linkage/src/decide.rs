@@ -6,7 +6,8 @@
 use std::fmt;
 
 use crate::{
-    model::{Model, Score, bits},
+    compare::Comparison,
+    model::{Component, Model, Score, bits},
     packed::View,
     pattern::{DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Pattern, address, birth_date, family, given, middle},
 };
@@ -24,7 +25,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { link_bits: bits(0.99), review_bits: bits(0.5), margin_bits: 5.0 }
+        Self { link_bits: std::env::var("LINK").map_or(bits(0.95), |t| t.parse().unwrap()), review_bits: bits(0.5), margin_bits: 5.0 }
     }
 }
 
@@ -73,21 +74,27 @@ impl fmt::Display for Stop {
     }
 }
 
+/// Share of a component above which a pair may be of two persons, whatever else it may be.
+const SHARE_MAX: f64 = 0.01;
+
 /// Returns why two records must not be linked without a person's word.
-pub fn stop(pattern: Pattern, a: View<'_>, b: View<'_>) -> Option<Stop> {
-    let level = |field| pattern.level(field);
-    let known = level(Field::Identifier) == EXACT || level(Field::RecordNumber) == EXACT;
+pub fn stop(model: &Model, comparison: &Comparison, a: View<'_>, b: View<'_>) -> Option<Stop> {
+    let pattern = comparison.pattern;
+    let known = pattern.level(Field::Identifier) == EXACT || pattern.level(Field::RecordNumber) == EXACT;
     let (a, b) = (a.flags(), b.flags());
     match () {
         () if !known && (a.unidentified || b.unidentified) => Some(Stop::Unidentified),
         () if !known && (a.newborn || b.newborn) => Some(Stop::Newborn),
-        () => conflict(pattern),
+        () => conflict(model, comparison),
     }
 }
 
-/// Returns why an agreement pattern says that two records are of two persons.
-pub fn conflict(pattern: Pattern) -> Option<Stop> {
-    let level = |field| pattern.level(field);
+/// Returns why the way in which two records agree says that they are of two persons.
+///
+/// What looks like twins, or like a parent and a child, is left to a person where the model gives that a chance; in a
+/// population without families it is an error of writing.
+pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
+    let level = |field| comparison.pattern.level(field);
     let known = level(Field::Identifier) == EXACT || level(Field::RecordNumber) == EXACT;
     let home = (EXACT..=address::LINE_CLOSE_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
     let kin = home || (EXACT..=family::CLOSE).contains(&level(Field::Family));
@@ -97,12 +104,18 @@ pub fn conflict(pattern: Pattern) -> Option<Stop> {
         given::CLOSE => level(Field::Middle) == middle::DIFFERENT || level(Field::Sex) == DIFFERENT_OF_2,
         _ => false,
     };
+    let may_be = |components: &[Component]| {
+        let posterior = model.posterior(comparison);
+        components.iter().map(|component| posterior[*component as usize]).sum::<f64>() > SHARE_MAX
+    };
+    let twins = !known && level(Field::BirthDate) == EXACT && kin && other_name;
+    let generations = !known && level(Field::BirthDate) == birth_date::GENERATION;
     match () {
         () if level(Field::Suffix) == DIFFERENT_OF_2 => Some(Stop::SuffixConflict),
         () if level(Field::BirthOrder) == DIFFERENT_OF_2 => Some(Stop::MultipleBirthConflict),
         () if level(Field::Identifier) == DIFFERENT_OF_3 => Some(Stop::IdentifierConflict),
-        () if !known && level(Field::BirthDate) == EXACT && kin && other_name => Some(Stop::TwinPattern),
-        () if !known && level(Field::BirthDate) == birth_date::GENERATION => Some(Stop::GenerationConflict),
+        () if twins && may_be(&[Component::Twin]) => Some(Stop::TwinPattern),
+        () if generations && may_be(&[Component::Namesake, Component::Household]) => Some(Stop::GenerationConflict),
         () => None,
     }
 }
@@ -149,7 +162,7 @@ pub fn decide<P: Copy + Ord>(
     let mut persons: Vec<Considered<P>> = vec![];
     for candidate in candidates {
         let score = model.score(record, candidate.record);
-        let stop = stop(score.comparison.pattern, record, candidate.record).filter(|stop| !stop.is_conflict());
+        let stop = stop(model, &score.comparison, record, candidate.record).filter(|stop| !stop.is_conflict());
         match persons.iter_mut().find(|person| person.id == candidate.person) {
             Some(person) => person.add(score, stop),
             None => persons.push(Considered { id: candidate.person, agreement: score.comparison.pattern, best: score, stop }),
@@ -160,9 +173,10 @@ pub fn decide<P: Copy + Ord>(
     let Some(Considered { id: person, best: score, agreement, stop }) = persons.next() else {
         return Decision::New;
     };
-    let stop = conflict(agreement).or(stop);
+    let judged = |pattern| conflict(model, &Comparison { pattern, ..Comparison::default() });
+    let stop = judged(agreement).or(stop);
     let rival = persons.next().is_some_and(|second| {
-        conflict(second.agreement).is_none() && score.bits - second.best.bits < thresholds.margin_bits
+        judged(second.agreement).is_none() && score.bits - second.best.bits < thresholds.margin_bits
     });
     let review = |reason| Decision::Review { person, score, reason };
     match stop {

@@ -16,6 +16,7 @@ pub const VERSION: u8 = 1;
 
 const SECTIONS: usize = 11;
 const HEAD: usize = 4 + 2 * SECTIONS;
+const PLACE_HEAD: usize = 40;
 
 /// A field's values inside the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub(crate) struct Place<'a> {
     pub(crate) state: u32,
     /// Letters and digits, filled with zeros.
     pub(crate) postcode: [u8; 8],
+    /// Pairs of letters of the street.
+    pub(crate) signature: u128,
     pub(crate) street: &'a [u8],
 }
 
@@ -199,7 +202,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn places(self) -> impl Iterator<Item = Place<'a>> + Clone {
-        values(self.section(Section::Place), 24).map(|(head, street)| {
+        values(self.section(Section::Place), PLACE_HEAD).map(|(head, street)| {
             let mut postcode = [0; 8];
             postcode.copy_from_slice(&head[16..24]);
             Place {
@@ -208,6 +211,7 @@ impl<'a> View<'a> {
                 city: int(&head[8..12]),
                 state: int(&head[12..16]),
                 postcode,
+                signature: u128::from_le_bytes(head[24..40].try_into().unwrap_or_default()),
                 street,
             }
         })
@@ -248,7 +252,7 @@ impl<'a> View<'a> {
     /// True when every value lies inside its section and the sections fill the bytes.
     fn is_sound(self) -> bool {
         let mut from = HEAD;
-        for (section, head) in [12, 4, 12, 0, 0, 24, 0, 0, 4, 0, 4].into_iter().enumerate() {
+        for (section, head) in [12, 4, 12, 0, 0, PLACE_HEAD, 0, 0, 4, 0, 4].into_iter().enumerate() {
             let to = self.end(section);
             let Some(bytes) = self.0.get(from..to) else { return false };
             let size = [1, 1, 1, 8, 4, 1, 8, 16, 1, 16, 1][section];
@@ -307,7 +311,7 @@ impl Packer {
     }
 
     pub(crate) fn place(&mut self, number: u32, street: &str, unit: &str, city: &str, state: &str, postcode: &str) {
-        let mut head = [0; 24];
+        let mut head = [0; PLACE_HEAD];
         head[0..4].copy_from_slice(&number.to_le_bytes());
         for (at, part) in [(4, unit), (8, city), (12, state)] {
             let hash = if part.is_empty() { 0 } else { short_hash(part) };
@@ -315,7 +319,8 @@ impl Packer {
         }
         let kept = postcode.len().min(8);
         head[16..16 + kept].copy_from_slice(&postcode.as_bytes()[..kept]);
-        if head != [0; 24] || !street.is_empty() {
+        head[24..40].copy_from_slice(&text::signature(street.as_bytes()).to_le_bytes());
+        if head != [0; PLACE_HEAD] {
             self.value(Section::Place, &head, street);
         }
     }
@@ -367,12 +372,14 @@ impl Packer {
                 self.add(Section::Identifier, &[head, &[value.len() as u8], value].concat());
             }
         }
-        let places = values(record.section(Section::Place), 24).zip(record.places());
+        let places = values(record.section(Section::Place), PLACE_HEAD).zip(record.places());
         for ((head, street), place) in places {
             let kept = street.is_empty() || keep(Kind::Address, placeholder::address(&place));
             // What is no evidence is the house; city and postcode stay.
-            let (number_and_unit, area) = head.split_at(8);
-            let (head, street) = if kept { ([number_and_unit, area].concat(), street) } else { ([&[0; 8], area].concat(), &[][..]) };
+            let (head, street) = match kept {
+                true => (head.to_vec(), street),
+                false => ([&[0; 8], &head[8..24], &[0; 16]].concat(), &[][..]),
+            };
             self.add(Section::Place, &[&head, &[street.len() as u8][..], street].concat());
         }
     }

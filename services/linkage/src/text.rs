@@ -110,6 +110,20 @@ pub fn digit_edits(a: u64, b: u64) -> u32 {
     edits
 }
 
+/// Returns a signature of the pairs of neighbouring letters, whatever the order of the words and where they part: one bit
+/// of 128 for each.
+pub fn signature(text: &[u8]) -> u128 {
+    let words = text.split(|byte| *byte == b' ');
+    let joined: Vec<u8> = text.iter().copied().filter(|byte| *byte != b' ').collect();
+    let bit = |pair: &[u8]| 1u128 << (hash(pair) & 127);
+    words.flat_map(|word| word.windows(2)).chain(joined.windows(2)).fold(0, |bits, pair| bits | bit(pair))
+}
+
+/// True when two signatures share at least so many hundredths of their bits (Dice).
+pub fn share_at_least(a: u128, b: u128, hundredths: u32) -> bool {
+    200 * (a & b).count_ones() >= hundredths * (a.count_ones() + b.count_ones())
+}
+
 /// Returns a hash that is the same on every machine and in every release (FNV-1a).
 pub fn hash(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;

@@ -37,19 +37,23 @@ pub(crate) fn record(
         emails,
         identifiers,
         multiple_birth_order,
+        mother,
     } = demographics;
     let birth_order = u8::try_from(*multiple_birth_order).ok().filter(|n| u32::from(*n) <= BIRTH_ORDER_MAX);
     let birth_order =
         birth_order.ok_or_else(|| invalid(&format!("{at}.multiple_birth_order"), "must be at most 12"))?;
     Ok(Record {
         names: each(&format!("{at}.names"), names, name)?,
-        birth_date: date(&format!("{at}.birth_date"), birth_date, now)?,
+        birth_dates: date(&format!("{at}.birth_date"), birth_date, now)?.into_iter().collect(),
         sex: sex_of(&format!("{at}.sex"), *sex)?,
         addresses: each(&format!("{at}.addresses"), addresses, address)?,
         phones: each(&format!("{at}.phones"), phones, |at, phone| text(at, phone))?,
         emails: each(&format!("{at}.emails"), emails, |at, email| text(at, email))?,
         identifiers: each(&format!("{at}.identifiers"), identifiers, identifier)?,
+        // A record that comes again under its number is found by that, not by comparing.
+        record_numbers: vec![],
         multiple_birth_order: (birth_order > 0).then_some(birth_order),
+        mother: mother.as_ref().map(|mother| name(&format!("{at}.mother"), mother)).transpose()?,
     })
 }
 
@@ -72,12 +76,14 @@ fn text(at: &str, text: &str) -> Result<String, Status> {
 }
 
 fn name(at: &str, name: &common::HumanName) -> Result<Name, Status> {
-    let common::HumanName { given, family, suffix, r#use } = name;
+    let common::HumanName { given, family, suffix, r#use, maternal_family } = name;
     NameUse::try_from(*r#use).map_err(|_| invalid(&format!("{at}.use"), "is not a use of a name"))?;
     let name = Name {
         given: each(&format!("{at}.given"), given, |at, given| text(at, given))?,
         family: text(&format!("{at}.family"), family)?,
+        maternal: text(&format!("{at}.maternal_family"), maternal_family)?,
         suffix: text(&format!("{at}.suffix"), suffix)?,
+        recorded_on: None,
     };
     if name.family.trim().is_empty() && name.given.iter().all(|given| given.trim().is_empty()) {
         return Err(invalid(at, "must have a given or a family name"));
@@ -115,6 +121,7 @@ fn address(at: &str, address: &common::Address) -> Result<Address, Status> {
         city: text(&format!("{at}.city"), city)?,
         state: text(&format!("{at}.state"), state)?,
         postcode: text(&format!("{at}.postcode"), postcode)?,
+        recorded_on: None,
     })
 }
 
@@ -132,7 +139,7 @@ pub(crate) fn enough_to_match(record: &Record) -> Result<(), Status> {
     if record.names.is_empty() {
         return Err(invalid("demographics.names", "must have at least one name"));
     }
-    let more = record.birth_date.is_some()
+    let more = !record.birth_dates.is_empty()
         || !record.addresses.is_empty()
         || !record.phones.is_empty()
         || !record.emails.is_empty()
@@ -262,5 +269,29 @@ mod tests {
         assert_eq!(field_of(&phones), "demographics.phones");
         let twin = common::Demographics { multiple_birth_order: 13, ..Default::default() };
         assert_eq!(field_of(&twin), "demographics.multiple_birth_order");
+        let daughter =
+            |mother| common::Demographics { mother: Some(mother), ..with_name(named("Ann", "Roe")) };
+        assert_eq!(field_of(&daughter(named(" ", ""))), "demographics.mother");
+        assert_eq!(field_of(&daughter(named("a", "b\u{7}"))), "demographics.mother.family");
+        let maternal = common::HumanName { maternal_family: "c".repeat(257), ..named("a", "b") };
+        assert_eq!(field_of(&with_name(maternal)), "demographics.names[1].maternal_family");
+    }
+
+    #[test]
+    fn the_mothers_name_is_read() {
+        let named = |family: &str, maternal_family: &str| common::HumanName {
+            family: family.into(),
+            maternal_family: maternal_family.into(),
+            ..Default::default()
+        };
+        let demographics = common::Demographics {
+            names: vec![named("García", "Lorca")],
+            mother: Some(named("Lorca", "")),
+            ..Default::default()
+        };
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        let record = record("demographics", Some(&demographics), now).unwrap();
+        assert_eq!(record.names[0].maternal, "Lorca");
+        assert_eq!(record.mother.unwrap().family, "Lorca");
     }
 }

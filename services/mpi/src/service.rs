@@ -10,7 +10,12 @@ use signpost_common::{
     id::{PersonId, RecordId, TaskId},
     rpc::{self, Context, audit::AuditTrail, page, status},
 };
-use signpost_linkage::decide::Decision;
+use signpost_linkage::{
+    Model,
+    decide::Decision,
+    model::Component,
+    pattern::{Field, MISSING, Pattern},
+};
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
     common::v1::Demographics,
@@ -67,7 +72,7 @@ impl Service {
         let by = Decider {
             actor: "engine",
             reason: "",
-            model_version: self.index.model.version,
+            model_version: &self.index.model.version,
             now_us: self.clock.now().as_microsecond(),
         };
         Ok(self.store.register(batch, &decide, &by, attempt).await?)
@@ -126,7 +131,22 @@ impl Service {
 
 fn decider<'a>(service: &'a Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
     let now_us = service.clock.now().as_microsecond();
-    Decider { actor, reason, model_version: service.index.model.version, now_us }
+    Decider { actor, reason, model_version: &service.index.model.version, now_us }
+}
+
+/// Returns the level that each field reached and what it weighs against strangers.
+fn field_weights(model: &Model, pattern: Pattern) -> Vec<proto::FieldWeight> {
+    let weight = |field: Field| {
+        let level = usize::from(pattern.level(field));
+        let row = model.levels[field as usize][level].map(|probability| probability.max(1e-9).log2());
+        let bits = row[Component::Same as usize] - row[Component::Unrelated as usize];
+        proto::FieldWeight {
+            field: field.name().to_owned(),
+            level: field.levels()[level].to_owned(),
+            bits: if level == usize::from(MISSING) { 0.0 } else { bits },
+        }
+    };
+    Field::ALL.into_iter().map(weight).collect()
 }
 
 impl From<Registered> for proto::RegisterPatientResponse {
@@ -172,7 +192,7 @@ impl MasterPatientIndexService for Service {
         let (prepared, keys) = self.index.prepare(&record);
         let (candidates, overfull) = self.store.candidates(&keys).await?;
         let mut response = proto::MatchPatientResponse::default();
-        let outcome = match self.index.decide(&prepared, &candidates, overfull) {
+        let outcome = match self.index.decide(prepared.view(), &candidates, overfull) {
             Decision::Link { person, score } => {
                 response.person_id = person.to_string();
                 response.probability = score.probability();
@@ -180,7 +200,7 @@ impl MasterPatientIndexService for Service {
             }
             Decision::New if !overfull => MatchOutcome::NotFound,
             Decision::New | Decision::Review { .. } => {
-                let missing = domain::attributes_missing(&prepared);
+                let missing = domain::attributes_missing(prepared.view());
                 response.attributes_needed = missing.into_iter().map(str::to_owned).collect();
                 MatchOutcome::MoreAttributesNeeded
             }
@@ -337,15 +357,12 @@ impl MasterPatientIndexService for Service {
         let left = self.store.prepared(left).await?.ok_or(Error::RecordUnknown)?;
         let right = self.store.prepared(right).await?.ok_or(Error::RecordUnknown)?;
         let model = &self.index.model;
-        let score = model.score(&left, &right);
-        let fields = model.contributions(&score.levels).into_iter().map(|(field, level, bits)| {
-            proto::FieldWeight { field: field.name().to_owned(), level: level.name().to_owned(), bits }
-        });
+        let score = model.score(left.view(), right.view());
         Ok(Response::new(proto::ExplainMatchResponse {
-            fields: fields.collect(),
+            fields: field_weights(model, score.comparison.pattern),
             total_bits: score.bits,
             probability: score.probability(),
-            model_version: model.version.to_owned(),
+            model_version: model.version.clone(),
         }))
     }
 

@@ -36,6 +36,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(format!("{out}/model.json"), model.to_json()?)?;
     let linked = bulk::link(&corpus, &blocked, &model, Thresholds::default(), &Default::default());
     eprintln!("linked {:?}: {} pairs", t.elapsed(), linked.pairs.len());
+    if let Ok(text) = std::fs::read_to_string(format!("{out}/truth.csv")) {
+        let truth: std::collections::HashMap<&str, &str> =
+            text.lines().skip(1).filter_map(|l| l.split_once(',')).collect();
+        let mut stats: std::collections::BTreeMap<(String, u32), (u64, u64)> = Default::default();
+        for p in &linked.pairs {
+            let same = truth[&*ids[p.a as usize]] == truth[&*ids[p.b as usize]];
+            let together = linked.persons[p.a as usize] == linked.persons[p.b as usize];
+            let bin = if p.bits > 10.0 {
+                3
+            } else if p.bits > 6.6 {
+                2
+            } else if p.bits > 3.3 {
+                1
+            } else {
+                0
+            };
+            let e = stats.entry((format!("{:?} together {together}", p.stop), bin)).or_default();
+            if same { e.0 += 1 } else { e.1 += 1 }
+        }
+        for ((s, bin), (t, f)) in stats {
+            eprintln!("{s:45} {bin} true {t:8} false {f:8}");
+        }
+    }
     let mut w = BufWriter::new(File::create(format!("{out}/links.csv"))?);
     writeln!(w, "record_id,person_id")?;
     for (i, p) in linked.persons.iter().enumerate() {

@@ -15,6 +15,8 @@ const CLIP_BITS: f64 = 12.0;
 /// Most records of each group that are compared when two groups meet.
 const SAMPLE_MAX: usize = 24;
 
+const MEAN: f32 = 2.0;
+
 /// What a person decided of two records; it outlives every model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Constraint {
@@ -61,6 +63,8 @@ pub(super) struct Groups<'a> {
     members: Vec<Vec<u32>>,
     /// Groups that were found to be two persons', until one of them changes.
     apart: FxHashSet<(u32, u32)>,
+    /// Pairs of records that came into one group, with the weight at which they did.
+    together: Vec<(u32, u32, f32)>,
 }
 
 impl<'a> Groups<'a> {
@@ -74,16 +78,17 @@ impl<'a> Groups<'a> {
             group: (0..records).collect(),
             members: (0..records).map(|record| vec![record]).collect(),
             apart: FxHashSet::default(),
+            together: vec![],
         };
         for (a, b) in constraints.must_links() {
-            groups.merge(groups.group[a as usize], groups.group[b as usize]);
+            groups.merge(groups.group[a as usize], groups.group[b as usize], CLIP_BITS as f32);
         }
         groups
     }
 
     /// Joins the groups of two records when they hold together; true when the records are in one group then.
-    pub(super) fn join(&mut self, a: u32, b: u32) -> bool {
-        let (g, h) = (self.group[a as usize], self.group[b as usize]);
+    pub(super) fn join(&mut self, pair: &Pair) -> bool {
+        let (g, h) = (self.group[pair.a as usize], self.group[pair.b as usize]);
         if g == h {
             return true;
         }
@@ -91,44 +96,49 @@ impl<'a> Groups<'a> {
         if self.apart.contains(&key) {
             return false;
         }
-        let alone = self.members[g as usize].len() == 1 && self.members[h as usize].len() == 1;
-        // The pair that brought them here is all there is between two single records.
-        let joined = self.constraints.get(a, b) != Some(Constraint::CannotLink) && (alone || self.hold_together(g, h));
-        if joined {
-            self.merge(g, h);
+        let mean = self.between(g, h);
+        if mean > 0.0 {
+            self.merge(g, h, pair.bits.min(mean as f32 * MEAN));
         } else {
             self.apart.insert(key);
         }
-        joined
+        mean > 0.0
     }
 
-    /// Returns the group of each record, named by its smallest record.
-    pub(super) fn finish(self) -> Vec<u32> {
+    /// Returns the mean weight between the groups of two records, in bits; nothing when they are in one group.
+    pub(super) fn apart(&self, pair: &Pair) -> Option<f64> {
+        let (g, h) = (self.group[pair.a as usize], self.group[pair.b as usize]);
+        (g != h).then(|| self.between(g, h))
+    }
+
+    /// Returns the group of each record, named by its smallest record, and the pairs that came together.
+    pub(super) fn finish(self) -> (Vec<u32>, Vec<(u32, u32, f32)>) {
         let mut names = vec![0; self.group.len()];
         for members in &self.members {
             let name = members.iter().copied().min().unwrap_or_default();
             members.iter().for_each(|record| names[*record as usize] = name);
         }
-        names
+        (names, self.together)
     }
 
-    fn hold_together(&self, g: u32, h: u32) -> bool {
+    /// Returns the mean weight over the pairs between two groups, in bits; very low when somebody keeps them apart.
+    fn between(&self, g: u32, h: u32) -> f64 {
         let (left, right) = (self.sample(g), self.sample(h));
         let mut sum = 0.0;
         for a in &left {
             for b in &right {
                 let (x, y) = (self.corpus.view(*a), self.corpus.view(*b));
                 let score = self.model.score(x, y);
-                let conflict = stop(score.comparison.pattern, x, y).is_some_and(|stop| stop.is_conflict());
-                match self.constraints.get(*a, *b) {
-                    Some(Constraint::CannotLink) => return false,
-                    Some(Constraint::MustLink) => sum += CLIP_BITS,
-                    None if conflict => sum -= CLIP_BITS,
-                    None => sum += score.bits.clamp(-CLIP_BITS, CLIP_BITS),
+                let conflict = stop(self.model, &score.comparison, x, y).is_some_and(|stop| stop.is_conflict());
+                sum += match self.constraints.get(*a, *b) {
+                    Some(Constraint::CannotLink) => return f64::MIN,
+                    Some(Constraint::MustLink) => CLIP_BITS,
+                    None if conflict => -CLIP_BITS,
+                    None => score.bits.clamp(-CLIP_BITS, CLIP_BITS),
                 }
             }
         }
-        sum > 0.0
+        sum / (left.len() * right.len()) as f64
     }
 
     /// A group's records; of large ones some, chosen by what they say, not by their number.
@@ -143,12 +153,15 @@ impl<'a> Groups<'a> {
         members.into_iter().take(SAMPLE_MAX).map(|(_, record)| record).collect()
     }
 
-    fn merge(&mut self, g: u32, h: u32) {
+    fn merge(&mut self, g: u32, h: u32, bits: f32) {
         if g == h {
             return;
         }
         let (small, large) = if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
         let moved = std::mem::take(&mut self.members[small as usize]);
+        for a in &moved {
+            self.together.extend(self.members[large as usize].iter().map(|b| (*a.min(b), *a.max(b), bits)));
+        }
         moved.iter().for_each(|record| self.group[*record as usize] = large);
         self.members[large as usize].extend(moved);
     }

@@ -1,6 +1,7 @@
 //! Scoring the pairs and making persons of them.
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use super::{Blocked, Constraints, Corpus, cluster};
 use crate::{
@@ -54,9 +55,26 @@ pub fn link(
     cluster::order(&mut sure, corpus);
     let mut groups = cluster::Groups::new(corpus, model, constraints);
     for pair in sure {
-        groups.join(pair.a, pair.b);
+        groups.join(pair);
     }
-    let persons = groups.finish();
+    let mut context: FxHashMap<(u32, u32), f32> = FxHashMap::default();
+    for p in &pairs { if let Some(mean) = groups.apart(p) { context.insert((p.a, p.b), mean as f32); } }
+    let (persons, together) = groups.finish();
+    let mode: u32 = std::env::var("MODE").ok().and_then(|m| m.parse().ok()).unwrap_or(0);
+    let mut pairs = pairs;
+    if mode & 1 != 0 {
+        let mut index: FxHashMap<(u32, u32), usize> = pairs.iter().enumerate().map(|(i, p)| ((p.a, p.b), i)).collect();
+        for (a, b, bits) in together {
+            let i = *index.entry((a, b)).or_insert_with(|| { pairs.push(Pair { a, b, bits, stop: None }); pairs.len() - 1 });
+            pairs[i].bits = pairs[i].bits.max(bits);
+        }
+    }
+    if mode & 2 != 0 {
+        for p in &mut pairs { if let Some(mean) = context.get(&(p.a, p.b)) { p.bits = p.bits.min(*mean); } }
+    }
+    if mode & 4 != 0 {
+        for p in &mut pairs { if let Some(mean) = context.get(&(p.a, p.b)) { p.bits = (p.bits + *mean) / 2.0; } }
+    }
     Linked { persons, pairs }
 }
 
@@ -69,7 +87,7 @@ fn score(corpus: &Corpus, blocked: &Blocked, model: &Model) -> Vec<Pair> {
             part.iter().filter_map(|(a, b)| {
                 let (x, y) = (corpus.view(*a), corpus.view(*b));
                 let score = model.score(x, y);
-                let stop = || stop(score.comparison.pattern, x, y);
+                let stop = || stop(model, &score.comparison, x, y);
                 (score.bits >= least).then(|| Pair { a: *a, b: *b, bits: score.bits as f32, stop: stop() })
             })
         })

@@ -26,6 +26,12 @@ const SMOOTHING_RANDOM: f64 = 0.1;
 /// Least prior of a component, in pairs of the file.
 const PAIRS_MIN: f64 = 1.0;
 
+/// Fewest pairs of a household, for each pair of one person, in a file that holds families.
+const HOUSEHOLD_MIN: f64 = 0.02;
+
+/// Pairs of a component that is left out.
+const PAIRS_NONE: f64 = 0.01;
+
 /// Most pairs of twins, and of namesakes, for each pair of one person and for each of another member of the household:
 /// three births in a hundred are of twins. In a file without families these components would explain errors of writing.
 const RARE_MAX: f64 = 0.05;
@@ -56,12 +62,8 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
     let mut last: Levels = [[[0.0; COMPONENTS]; LEVELS_MAX]; FIELDS];
     let (mut rounds, mut converged) = (0, false);
     loop {
-        let mut totals = totals(&patterns, &shares, scale);
-        for rare in [Component::Twin, Component::Namesake] {
-            let most = totals[Component::Same as usize].min(totals[Component::Household as usize]);
-            totals[rare as usize] = totals[rare as usize].min(RARE_MAX * most);
-        }
-        let mut priors = totals.map(|total| total.max(PAIRS_MIN) / pairs);
+        let totals = without_families(totals(&patterns, &shares, scale));
+        let mut priors = totals.map(|total| total / pairs);
         priors[COMPONENTS - 1] = 1.0 - priors[..COMPONENTS - 1].iter().sum::<f64>();
         let mut levels = maximise(&patterns, &shares);
         strangers(&mut levels, &drawn, &priors);
@@ -71,7 +73,7 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
         rounds += 1;
         converged = converged || change < CHANGE_MIN;
         if converged || rounds == ROUNDS_MAX {
-            let rates = std::array::from_fn(|i| totals[i].max(PAIRS_MIN) / records.max(2) as f64);
+            let rates = std::array::from_fn(|i| totals[i] / records.max(2) as f64);
             return Learnt { rates, levels: last, rounds, converged };
         }
         expect(&patterns, &last, &priors, &mut shares);
@@ -108,6 +110,19 @@ fn start(pattern: Pattern) -> [f64; COMPONENTS] {
     }
     let total: f64 = shares.iter().sum();
     shares.map(|share| share / total)
+}
+
+/// Bounds the pairs of a household by those of one person: where there are next to none, what looks like a relative is an
+/// error of writing, and the components that would explain it are left out.
+fn without_families(mut totals: [f64; COMPONENTS]) -> [f64; COMPONENTS] {
+    let [same, household, twin, namesake, _] = &mut totals;
+    *same = same.max(PAIRS_MIN);
+    if *household < HOUSEHOLD_MIN * *same {
+        [*household, *twin, *namesake] = [PAIRS_NONE; 3];
+    }
+    let most = RARE_MAX * same.min(*household);
+    [*twin, *namesake] = [twin.min(most), namesake.min(most)];
+    totals
 }
 
 /// Pairs of the file in each component.

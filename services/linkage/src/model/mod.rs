@@ -18,6 +18,7 @@ mod em;
 mod file;
 mod frequency;
 pub(crate) mod placeholder;
+mod shipped;
 
 pub use calibrate::Calibration;
 pub use em::{Counts, Learnt, train};

@@ -5,7 +5,8 @@ use signpost_common::{
     id::{PersonId, RecordRef},
 };
 use signpost_linkage::{
-    Model, Prepared, Record, block,
+    Model, Packed, Record, Region, View,
+    block::{self, Pass},
     decide::{self, Candidate, Decision, Thresholds},
     prepare,
 };
@@ -13,12 +14,26 @@ use signpost_linkage::{
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;
 
+/// Country of a phone number that names none.
+pub const REGION: Region = Region::US;
+
+/// Records for which chance agreement is reckoned: about as many as a network of some hospitals holds. Too few would
+/// link strangers who are alike; too many only asks a steward more often.
+pub const POPULATION: u64 = 1_000_000;
+
+/// Nothing is linked by itself below a probability of 0.998 (9 bits), since documents follow the link. A steward looks
+/// from 0.8 (2 bits) on. Two persons within 5 bits of each other, 32 to 1, are not told apart by a score alone.
+pub const THRESHOLDS: Thresholds = Thresholds { link_bits: 9.0, review_bits: 2.0, margin_bits: 5.0 };
+
+/// Passes that are too wide for an index that does not split its blocks: at any size some building or some usual name
+/// would overfill one, and nobody in it would be linked any more. What they find alone says too little to link.
+const PASSES_WIDE: [Pass; 2] = [Pass::House, Pass::Names];
+
 /// The engine with its settings.
 #[derive(Debug)]
 pub struct Index {
     /// Weights.
     pub model: Model,
-    thresholds: Thresholds,
     blinder: Blinder,
 }
 
@@ -29,12 +44,21 @@ pub struct Incoming {
     pub reference: RecordRef,
     /// What the member sent, encoded as it is stored.
     pub demographics: Vec<u8>,
-    /// The same, normalised.
-    pub prepared: Prepared,
+    /// The same, in the form that is compared.
+    pub prepared: Packed,
     /// Blocking keys.
     pub keys: Vec<i64>,
     /// Token of the reference: writers of one record wait for each other even when its facts differ.
     pub identity: i64,
+}
+
+/// A record that is stored, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The person.
+    pub person: PersonId,
+    /// The record, in the form that is compared.
+    pub record: Packed,
 }
 
 /// What the index knows when it decides on a record.
@@ -43,7 +67,7 @@ pub struct Snapshot {
     /// The record as it is stored, when it is.
     pub stored: Option<Stored>,
     /// Records that share a blocking key, without the record itself.
-    pub candidates: Vec<Candidate<PersonId>>,
+    pub candidates: Vec<Known>,
     /// True when there were more than [`CANDIDATES_MAX`].
     pub overfull: bool,
     /// Persons that a steward keeps the record apart from.
@@ -60,7 +84,7 @@ pub struct Stored {
     /// True when it is the person's only record.
     pub alone: bool,
     /// What it said before, when that is not what the member sends.
-    pub before: Option<Prepared>,
+    pub before: Option<Packed>,
 }
 
 /// What to do with a record.
@@ -97,19 +121,17 @@ pub struct Review {
 }
 
 impl Index {
-    /// Makes an engine with the starting model.
+    /// Makes an engine with the model that is shipped.
     pub fn new(blinder: Blinder) -> Self {
-        Self { model: Model::default(), thresholds: Thresholds::default(), blinder }
+        Self { model: Model::default().for_population(POPULATION), blinder }
     }
 
     /// Normalises a record and makes its blocking keys.
-    pub fn prepare(&self, record: &Record) -> (Prepared, Vec<i64>) {
-        let prepared = prepare(record);
-        let token = |key: block::Key| {
-            let parts: Vec<&str> = key.parts.iter().map(String::as_str).collect();
-            self.blinder.token(key.pass, &parts)
-        };
-        let keys = block::keys(&prepared).into_iter().map(token).collect();
+    pub fn prepare(&self, record: &Record) -> (Packed, Vec<i64>) {
+        let prepared = prepare(record, REGION);
+        let token = |key: block::Key| self.blinder.token(key.pass.name(), &key.parts.map(u64::to_be_bytes));
+        let keys = block::keys(prepared.view()).into_iter().filter(|key| !PASSES_WIDE.contains(&key.pass));
+        let keys = keys.map(token).collect();
         (prepared, keys)
     }
 
@@ -121,13 +143,12 @@ impl Index {
     }
 
     /// Decides whose record it is among candidates.
-    pub fn decide(
-        &self,
-        record: &Prepared,
-        candidates: &[Candidate<PersonId>],
-        overfull: bool,
-    ) -> Decision<PersonId> {
-        match decide::decide(&self.model, self.thresholds, record, candidates) {
+    pub fn decide(&self, record: View<'_>, known: &[Known], overfull: bool) -> Decision<PersonId> {
+        let candidates: Vec<_> = known
+            .iter()
+            .map(|known| Candidate { person: known.person, record: known.record.view() })
+            .collect();
+        match decide::decide(&self.model, THRESHOLDS, record, &candidates) {
             // Someone who fits better may be among those that were not looked at.
             Decision::Link { person, score } if overfull => {
                 Decision::Review { person, score, reason: "BLOCK_OVERFULL" }
@@ -143,7 +164,7 @@ impl Index {
             return stay(None);
         }
         snapshot.candidates.retain(|candidate| !snapshot.kept_apart.contains(&candidate.person));
-        let decision = self.decide(&record.prepared, &snapshot.candidates, snapshot.overfull);
+        let decision = self.decide(record.prepared.view(), &snapshot.candidates, snapshot.overfull);
         let Some(stored) = snapshot.stored else {
             return match decision {
                 Decision::Link { person, score } => {
@@ -183,26 +204,26 @@ impl Index {
 impl Index {
     /// A record under which somebody else appears, with all documents of who was there before, is for a steward.
     fn other_identity(&self, record: &Incoming, stored: &Stored) -> Option<Review> {
-        let score = self.model.score(stored.before.as_ref()?, &record.prepared);
+        let score = self.model.score(stored.before.as_ref()?.view(), record.prepared.view());
         let (candidate, probability) = (stored.person, score.probability());
         let reason = "IDENTITY_CHANGED";
-        (decide::conflict(&score.levels).is_some()).then_some(Review { candidate, probability, reason })
+        let other = decide::conflict(&self.model, &score.comparison).is_some() || score.bits < 0.0;
+        other.then_some(Review { candidate, probability, reason })
     }
 }
 
 /// Returns the attributes that could decide a match and that a query did not state.
-pub fn attributes_missing(query: &Prepared) -> Vec<&'static str> {
+pub fn attributes_missing(query: View<'_>) -> Vec<&'static str> {
     let attributes = [
-        ("birth_date", query.birth_date.is_none()),
-        ("names.given", query.given.is_empty()),
-        ("names.family", query.family.is_empty()),
-        ("addresses.postcode", query.places.iter().all(|place| place.postcode.is_empty())),
-        ("addresses.line", query.places.iter().all(|place| place.line.is_empty())),
-        ("phones", query.phones.is_empty()),
-        ("identifiers", query.identifiers.is_empty()),
+        ("birth_date", query.has_birth_date()),
+        ("names.given", query.has_given()),
+        ("names.family", query.has_family()),
+        ("addresses.postcode", query.has_postcode()),
+        ("addresses.line", query.has_street()),
+        ("phones", query.has_phone()),
+        ("identifiers", query.has_identifier()),
     ];
-    let missing: Vec<_> =
-        attributes.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+    let missing: Vec<_> = attributes.into_iter().filter(|(_, known)| !known).map(|(name, _)| name).collect();
     // Everything was stated and still does not decide: another identifier may.
     if missing.is_empty() { vec!["identifiers"] } else { missing }
 }

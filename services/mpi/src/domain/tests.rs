@@ -10,7 +10,7 @@ fn record(given: &str, birth_date: &str, phone: &str) -> Record {
     let name = Name { given: vec![given.into()], family: "Smith".into(), ..Name::default() };
     Record {
         names: vec![name],
-        birth_date: Date::parse(birth_date),
+        birth_dates: Date::parse(birth_date).into_iter().collect(),
         phones: vec![phone.into()],
         ..Record::default()
     }
@@ -21,8 +21,8 @@ fn incoming(record: &Record) -> Incoming {
     index().incoming(reference, record, vec![])
 }
 
-fn known(person: PersonId, record: &Record) -> Candidate<PersonId> {
-    Candidate { person, record: prepare(record) }
+fn known(person: PersonId, record: &Record) -> Known {
+    Known { person, record: prepare(record, REGION) }
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_stored_already_changes_nothing() {
 
 #[test]
 fn somebody_else_under_an_old_identifier_is_reviewed() {
-    let before = Some(prepare(&record("Jane", "1980-03-04", "6175550101")));
+    let before = Some(prepare(&record("Jane", "1980-03-04", "6175550101"), REGION));
     let stored = Some(Stored { person: PersonId::generate(), unchanged: false, alone: true, before });
     let stranger = incoming(&record("Rex", "1931-07-08", ""));
     let change = index().register(&stranger, Snapshot { stored, ..Snapshot::default() });
@@ -84,6 +84,6 @@ fn somebody_else_under_an_old_identifier_is_reviewed() {
 
 #[test]
 fn missing_attributes_are_named_and_never_their_values() {
-    let missing = attributes_missing(&prepare(&record("Jane", "", "")));
+    let missing = attributes_missing(prepare(&record("Jane", "", ""), REGION).view());
     assert!(missing.contains(&"birth_date") && !missing.contains(&"names.given"));
 }

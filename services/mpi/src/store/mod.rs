@@ -5,11 +5,11 @@ use signpost_common::{
     db::{self, Attempt},
     id::{PersonId, RecordId, RecordRef, TaskId},
 };
-use signpost_linkage::{Prepared, decide::Candidate};
+use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
 use sqlx::migrate::Migrator;
 
-use crate::domain::{Change, Incoming, Snapshot};
+use crate::domain::{Change, Incoming, Known, Snapshot};
 pub use crate::error::Error;
 
 pub mod postgres;
@@ -45,7 +45,7 @@ pub trait Store: Send + Sync {
 
     /// Returns records that share a blocking key with a query, at most
     /// [`CANDIDATES_MAX`](crate::domain::CANDIDATES_MAX), and whether there were more.
-    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Candidate<PersonId>>, bool), Error>;
+    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error>;
 
     /// Returns a person; one that was merged away resolves to its survivor.
     async fn person(&self, by: &By) -> Result<Option<Person>, Error>;
@@ -86,8 +86,8 @@ pub trait Store: Send + Sync {
     /// Decides a review task; the same decision again is harmless.
     async fn resolve_task(&self, task: TaskId, linked: bool, by: &Decider<'_>) -> Result<ReviewTask, Error>;
 
-    /// Returns a record, normalised.
-    async fn prepared(&self, record: RecordId) -> Result<Option<Prepared>, Error>;
+    /// Returns a record in the form that is compared.
+    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
 }
 
 /// Who decides, and when.

@@ -75,7 +75,8 @@ fn pack_registered(registered: &[Registered]) -> Vec<u8> {
 fn unpack_registered(response: &[u8]) -> Result<Vec<Registered>, db::Error> {
     let corrupt = || db::Error::Corrupt("response");
     let registered = |line: &str| {
-        let [record, person, outcome] = line.split(' ').collect::<Vec<_>>().try_into().map_err(|_| corrupt())?;
+        let [record, person, outcome] =
+            line.split(' ').collect::<Vec<_>>().try_into().map_err(|_| corrupt())?;
         let outcome: i64 = outcome.parse().map_err(|_| corrupt())?;
         let (record, person) = (parse(record, "record")?, parse(person, "person")?);
         Ok(Registered { record, person, outcome: number(outcome, "link outcome")? })
@@ -91,17 +92,12 @@ struct Place {
     unchanged: bool,
 }
 
-/// A record to compare with, stored or decided earlier in the batch.
-struct Slot {
-    person: PersonId,
-    prepared: Prepared,
-}
-
 /// What the index knows that matters to a batch; decisions of the batch are added as they are made.
 #[derive(Default)]
-struct Known {
+struct Knowledge {
     places: HashMap<RecordRef, Place>,
-    slots: Vec<Slot>,
+    /// Records to compare with, stored or decided earlier in the batch.
+    slots: Vec<Known>,
     slot_of_row: HashMap<i64, usize>,
     slots_of_key: HashMap<i64, Vec<usize>>,
     truncated: bool,
@@ -109,7 +105,7 @@ struct Known {
     records_of_person: HashMap<PersonId, i64>,
 }
 
-impl Known {
+impl Knowledge {
     /// Reads it in five statements.
     async fn load(c: &mut Connection, batch: &[Incoming]) -> Result<Self, Error> {
         let mut known = Self::default();
@@ -154,7 +150,7 @@ impl Known {
             sqlx::query_as(COMPARISONS).bind(key_list(&distinct)).fetch_all(c).await?;
         for (row, person, prepared) in comparisons {
             self.slot_of_row.insert(row, self.slots.len());
-            self.slots.push(Slot { person: parse(&person, "person")?, prepared: unpack(&prepared)? });
+            self.slots.push(Known { person: parse(&person, "person")?, record: unpack(&prepared)? });
         }
         for (key, row) in rows {
             if let Some(slot) = self.slot_of_row.get(&row) {
@@ -204,7 +200,7 @@ impl Known {
             person: place.person,
             unchanged: place.unchanged,
             alone: self.records_of_person.get(&place.person).is_none_or(|count| *count <= 1),
-            before: own.map(|slot| self.slots[*slot].prepared.clone()),
+            before: own.map(|slot| self.slots[*slot].record.clone()),
         });
         if stored.as_ref().is_some_and(|stored| stored.unchanged) {
             return Snapshot { stored, ..Snapshot::default() };
@@ -212,15 +208,11 @@ impl Known {
         let slots: BTreeSet<usize> =
             incoming.keys.iter().filter_map(|key| self.slots_of_key.get(key)).flatten().copied().collect();
         let others = slots.iter().filter(|slot| Some(*slot) != own);
-        let candidate = |slot: &usize| {
-            let Slot { person, prepared } = &self.slots[*slot];
-            Candidate { person: *person, record: prepared.clone() }
-        };
         let overfull = self.truncated || slots.len() > CANDIDATES_MAX;
         let kept_apart = place.and_then(|place| self.kept_apart.get(&place.id)).cloned().unwrap_or_default();
         Snapshot {
             stored,
-            candidates: others.take(CANDIDATES_MAX).map(candidate).collect(),
+            candidates: others.take(CANDIDATES_MAX).map(|slot| self.slots[*slot].clone()).collect(),
             overfull,
             kept_apart,
         }
@@ -235,7 +227,7 @@ impl Known {
             }
             place.person = person;
         }
-        let slot = Slot { person, prepared: incoming.prepared.clone() };
+        let slot = Known { person, record: incoming.prepared.clone() };
         let own =
             self.places.get(&incoming.reference).and_then(|place| self.slot_of_row.get(&place.row)).copied();
         let at = match own {
@@ -273,7 +265,7 @@ async fn register_part(
     if batch.is_empty() {
         return Ok(vec![]);
     }
-    let mut known = Known::load(c, batch).await?;
+    let mut known = Knowledge::load(c, batch).await?;
     let mut new: Vec<NewRecord<'_>> = vec![];
     let mut registered = Vec::with_capacity(batch.len());
     for incoming in batch {
@@ -309,7 +301,7 @@ async fn register_part(
 /// Brings a stored record up to date and moves it when that was decided.
 async fn update_stored(
     c: &mut Connection,
-    known: &mut Known,
+    known: &mut Knowledge,
     incoming: &Incoming,
     change: &Change,
     by: &Decider<'_>,
@@ -370,7 +362,7 @@ async fn insert_new(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>)
     let (mut keys, mut key_rows) = (vec![], vec![]);
     for record in new {
         let row = *rows.get(&record.id.to_string()).ok_or(db::Error::Corrupt("record"))?;
-        compared.push((row, record.person.to_string(), pack(&record.incoming.prepared)?));
+        compared.push((row, record.person.to_string(), record.incoming.prepared.as_bytes()));
         keys.extend_from_slice(&record.incoming.keys);
         key_rows.resize(keys.len(), row);
     }

@@ -5,12 +5,12 @@ use signpost_common::{
     db::{self, Attempt},
     id::{PersonId, RecordId, RecordRef, TaskId},
 };
-use signpost_linkage::{Prepared, decide::Candidate};
+use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, ReviewState};
 use sqlx::Database;
 
 use super::{By, Decide, Decider, Error, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord};
-use crate::domain::{CANDIDATES_MAX, Incoming, Review};
+use crate::domain::{CANDIDATES_MAX, Incoming, Known, Review};
 
 type Connection = <Db as Database>::Connection;
 
@@ -39,12 +39,8 @@ fn reference(member_id: &str, local_id: &str) -> Result<RecordRef, db::Error> {
     RecordRef::new(parse(member_id, "member")?, local_id).map_err(|_| db::Error::Corrupt("local id"))
 }
 
-fn unpack(bytes: &[u8]) -> Result<Prepared, db::Error> {
-    serde_json::from_slice(bytes).map_err(|_| db::Error::Corrupt("comparison record"))
-}
-
-fn pack(prepared: &Prepared) -> Result<Vec<u8>, db::Error> {
-    serde_json::to_vec(prepared).map_err(|_| db::Error::Corrupt("comparison record"))
+fn unpack(bytes: &[u8]) -> Result<Packed, db::Error> {
+    Packed::parse(bytes).map_err(|_| db::Error::Corrupt("comparison record"))
 }
 
 fn pack_keys(keys: &[i64]) -> Vec<u8> {
@@ -76,17 +72,14 @@ async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<(i64, Stri
         .ok_or(Error::RecordUnknown)
 }
 
-async fn find_candidates(
-    c: &mut Connection,
-    keys: &[i64],
-) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
+async fn find_candidates(c: &mut Connection, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
     // One more, to see that there are more.
     let limit = CANDIDATES_MAX as i64 + 1;
     let rows: Vec<(String, Vec<u8>)> =
         sqlx::query_as(CANDIDATES).bind(key_list(keys)).bind(limit).fetch_all(c).await?;
     let mut candidates = Vec::with_capacity(rows.len());
     for (person, prepared) in rows {
-        candidates.push(Candidate { person: parse(&person, "person")?, record: unpack(&prepared)? });
+        candidates.push(Known { person: parse(&person, "person")?, record: unpack(&prepared)? });
     }
     let overfull = candidates.len() > CANDIDATES_MAX;
     candidates.truncate(CANDIDATES_MAX);
@@ -125,7 +118,7 @@ async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us
     .await?;
     sqlx::query("UPDATE comparison SET prepared = $2 WHERE record_row = $1")
         .bind(row)
-        .bind(pack(&incoming.prepared)?)
+        .bind(incoming.prepared.as_bytes())
         .execute(&mut *c)
         .await?;
     sqlx::query(DELETE_KEYS).bind(key_list(&old_keys)).bind(row).execute(&mut *c).await?;
@@ -350,7 +343,7 @@ impl Store for SqlStore {
         Ok(registered)
     }
 
-    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Candidate<PersonId>>, bool), Error> {
+    async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
         find_candidates(&mut *self.pools.read.acquire().await?, keys).await
     }
 
@@ -479,7 +472,7 @@ impl Store for SqlStore {
         Ok(ReviewTask { state, ..open })
     }
 
-    async fn prepared(&self, record: RecordId) -> Result<Option<Prepared>, Error> {
+    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error> {
         let row: Option<(Vec<u8>,)> = sqlx::query_as(
             "SELECT c.prepared FROM comparison c JOIN source_record r ON r.record_row = c.record_row
              WHERE r.record_id = $1",

@@ -1,4 +1,4 @@
-//! Draws from lists and chances. All of it is whole numbers and IEEE products, so one seed gives one world anywhere.
+//! Draws from lists and chances: whole numbers and IEEE products only, so one seed gives one world anywhere.
 
 use jiff::{ToSpan, civil::Date};
 use rand::Rng;

@@ -1,4 +1,4 @@
-//! The people there are when the sources begin: couples with their children and the children's children, and singles.
+//! The people there are when the sources begin: couples with children and grandchildren, and singles.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -52,7 +52,7 @@ pub(super) fn found(world: &mut World, rng: &mut ChaCha8Rng, people: usize) {
     }
 }
 
-/// Marries the person to someone from elsewhere, and raises their children up to the first year of the records.
+/// Marries the person to someone from elsewhere, and raises their children until the records begin.
 fn couple(world: &mut World, rng: &mut ChaCha8Rng, one: PersonId) {
     let (sex, birth_year) = (world.person(one).sex, world.person(one).birth.year());
     let older = rng.random_range(HUSBAND_OLDER_BY);

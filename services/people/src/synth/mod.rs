@@ -1,8 +1,9 @@
 //! Makes a synthetic population and the records that a dozen sources keep of it.
 //!
-//! A world is simulated first: families, moves, weddings, births, telephone numbers, over some twenty years. Then
-//! each source writes down those who visit it, with its own habits and its own slips. The same options give the same
-//! bytes on any machine. Nobody in it is real; telephone numbers are well formed, and may be somebody's.
+//! A world is simulated first: families, moves, weddings, births, telephone numbers, over some twenty years.
+//! Then each source writes down those who visit it, with its own habits and its own slips. The same options
+//! give the same bytes on any machine. Nobody in it is real; telephone numbers are well formed, and may be
+//! somebody's.
 //!
 //! Absent on purpose: what happens to people's health, and any link between the records but the truth.
 
@@ -67,7 +68,7 @@ pub const RECORD_COLUMNS: [&str; 17] = [
     "national_id",
 ];
 
-/// Which cells a later encounter keeps or changes together, in their order: the names, the address, each other alone.
+/// Which cells a later encounter keeps or changes together, in their order.
 const KEPT_TOGETHER: [usize; 13] = [0, 0, 0, 0, 1, 2, 3, 3, 3, 3, 4, 5, 6];
 const KEPT_GROUPS: usize = 7;
 /// Rows between two words on the progress.

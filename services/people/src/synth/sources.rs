@@ -1,9 +1,9 @@
 //! The sources: what each of them asks for, how it writes it down, and how well.
 
-use rand::Rng;
+use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::draw::{chance, choose, word};
+use super::draw::{chance, word};
 
 /// Names of the sources and whether people are born and brought in unconscious there.
 const SOURCES: [(&str, bool); 12] = [
@@ -104,59 +104,118 @@ pub(super) struct Source {
 }
 
 const REGIONS: usize = 4;
+const COUNT: usize = SOURCES.len();
+/// Sources before this one are hospitals, and ask for everything.
+const FIRST_SMALL: usize = 4;
+/// How many of the sources that are no hospitals never ask for a telephone number.
+const WITHOUT_PHONE: usize = 1;
+/// How many of the sources that are no hospitals never ask for a national identifier.
+const WITHOUT_NATIONAL_ID: usize = 4;
+const WITHOUT_EMAIL: usize = 3;
+const UPPER_CASE: usize = 5;
+const SHORT_WORDS: usize = 8;
+const ROW_FOR_EACH_ENCOUNTER: usize = 5;
+const LISTS: usize = 3;
+/// Carelessness of the most careful source and the step to the next, in hundredths.
+const CARELESSNESS: (u32, u32) = (60, 12);
 
-/// Returns the sources with habits drawn.
+/// The habits there are, one for each source; which source has which is drawn.
+const MIDDLES: [MiddleHabit; COUNT] = {
+    use MiddleHabit::{Full, Initial, Never, WithGiven};
+    [Full, Full, Full, Full, Initial, Initial, Initial, Initial, Initial, Never, Never, WithGiven]
+};
+const SUFFIXES: [SuffixHabit; COUNT] = {
+    use SuffixHabit::{Never, Own, WithFamily};
+    [Own, Own, Own, Own, Own, Own, Own, WithFamily, WithFamily, WithFamily, Never, Never]
+};
+const PUNCTUATIONS: [Punctuation; COUNT] = {
+    use Punctuation::{Dropped, Kept, Spaced};
+    [Kept, Kept, Kept, Kept, Kept, Kept, Kept, Dropped, Dropped, Dropped, Spaced, Spaced]
+};
+const PHONES: [PhoneStyle; COUNT] = {
+    use PhoneStyle::{Brackets, Dashes, Digits, Dots, International};
+    [
+        Dashes,
+        Dashes,
+        Dashes,
+        Dashes,
+        Brackets,
+        Brackets,
+        Brackets,
+        Digits,
+        Digits,
+        Digits,
+        Dots,
+        International,
+    ]
+};
+
+/// Returns the sources with habits drawn: how many have a habit is fixed, and which of them is chance.
 pub(super) fn open(rng: &mut ChaCha8Rng) -> Vec<Source> {
-    let named = SOURCES.iter().zip(SIZES).enumerate();
-    named.map(|(at, (&(name, hospital), size))| source(rng, at, name, hospital, size)).collect()
+    let middles = dealt(rng, MIDDLES);
+    let suffixes = dealt(rng, SUFFIXES);
+    let punctuations = dealt(rng, PUNCTUATIONS);
+    let phones = dealt(rng, PHONES);
+    let upper_case = some(rng, UPPER_CASE, 0);
+    let short_words = some(rng, SHORT_WORDS, 0);
+    let lists = some(rng, LISTS, 0);
+    let each_encounter = some(rng, ROW_FOR_EACH_ENCOUNTER, 0);
+    let careless = dealt(rng, std::array::from_fn(|at| CARELESSNESS.0 + CARELESSNESS.1 * at as u32));
+    let missing = missing(rng);
+    let named = SOURCES.iter().zip(SIZES).zip(missing).enumerate();
+    named
+        .map(|(at, ((&(name, hospital), size), missing))| Source {
+            name,
+            hospital,
+            size,
+            region: at % REGIONS,
+            upper_case: upper_case[at],
+            marks_kept: chance(rng, 0.25),
+            punctuation: punctuations[at],
+            middle: middles[at],
+            suffix: suffixes[at],
+            short_words: short_words[at],
+            phone: phones[at],
+            landlines: per_cent(rng, 15, 60),
+            lists: lists[at],
+            missing,
+            carelessness: f64::from(careless[at]) / 100.0,
+            registers_again: if chance(rng, 0.5) { per_cent(rng, 5, 15) } else { per_cent(rng, 0, 3) },
+            row_for_each_encounter: each_encounter[at],
+            mrn_prefix: word(rng, &["", "", "M", "MRN", "P-", "0"]),
+            mrn_width: rng.random_range(7..=9),
+        })
+        .collect()
 }
 
-fn source(rng: &mut ChaCha8Rng, at: usize, name: &'static str, hospital: bool, size: u32) -> Source {
-    use MiddleHabit as M;
-    use PhoneStyle as P;
-    let middles = [M::Full, M::Full, M::Full, M::Initial, M::Initial, M::Initial, M::Never, M::WithGiven];
-    let suffixes = [SuffixHabit::Own, SuffixHabit::Own, SuffixHabit::WithFamily, SuffixHabit::Never];
-    let punctuations =
-        [Punctuation::Kept, Punctuation::Kept, Punctuation::Kept, Punctuation::Dropped, Punctuation::Spaced];
-    let phones = [P::Brackets, P::Dashes, P::Dashes, P::Digits, P::Dots, P::International];
-    Source {
-        name,
-        hospital,
-        size,
-        region: at % REGIONS,
-        upper_case: chance(rng, 0.4),
-        marks_kept: chance(rng, 0.25),
-        punctuation: *choose(rng, &punctuations),
-        middle: *choose(rng, &middles),
-        suffix: *choose(rng, &suffixes),
-        short_words: chance(rng, 0.65),
-        phone: *choose(rng, &phones),
-        landlines: per_cent(rng, 15, 60),
-        lists: chance(rng, 0.25),
-        missing: missing(rng),
-        carelessness: per_cent(rng, 60, 200),
-        registers_again: if chance(rng, 0.5) { per_cent(rng, 5, 15) } else { per_cent(rng, 0, 3) },
-        row_for_each_encounter: chance(rng, 0.45),
-        mrn_prefix: word(rng, &["", "", "M", "MRN", "P-", "0"]),
-        mrn_width: rng.random_range(7..=9),
-    }
-}
-
-/// Draws what a source leaves empty: most ask for most things, a few never for one of them.
-fn missing(rng: &mut ChaCha8Rng) -> Missing {
-    const NEVER: f64 = 1.0;
-    let seldom = |rng: &mut ChaCha8Rng, never: f64, low, high| {
-        if chance(rng, never) { NEVER } else { per_cent(rng, low, high) }
-    };
-    Missing {
+/// Draws what each source leaves empty: most ask for most things, a few never for one of them.
+fn missing(rng: &mut ChaCha8Rng) -> [Missing; COUNT] {
+    let without_phone = some(rng, WITHOUT_PHONE, FIRST_SMALL);
+    let without_email = some(rng, WITHOUT_EMAIL, 0);
+    let without_id = some(rng, WITHOUT_NATIONAL_ID, FIRST_SMALL);
+    let mut or_never = |never: bool, low, high| if never { 1.0 } else { per_cent(rng, low, high) };
+    std::array::from_fn(|at| Missing {
         given: 0.002,
-        birth_date: per_cent(rng, 8, 22) / 10.0,
-        sex: per_cent(rng, 5, 20) / 10.0,
-        address: per_cent(rng, 20, 60) / 10.0,
-        phone: seldom(rng, 0.06, 8, 28),
-        email: seldom(rng, 0.3, 35, 75),
-        national_id: seldom(rng, 0.2, 35, 65),
-    }
+        birth_date: or_never(false, 8, 22) / 10.0,
+        sex: or_never(false, 5, 20) / 10.0,
+        address: or_never(false, 20, 60) / 10.0,
+        phone: or_never(without_phone[at], 8, 26),
+        email: or_never(without_email[at], 35, 75),
+        national_id: or_never(without_id[at], 25, 50),
+    })
+}
+
+/// Returns the cards in random order, one for each source.
+fn dealt<T>(rng: &mut ChaCha8Rng, mut cards: [T; COUNT]) -> [T; COUNT] {
+    cards.shuffle(rng);
+    cards
+}
+
+/// Chooses so many of the sources, none of them before the first.
+fn some(rng: &mut ChaCha8Rng, count: usize, first: usize) -> [bool; COUNT] {
+    let mut chosen = std::array::from_fn(|at| (first..first + count).contains(&at));
+    chosen[first..].shuffle(rng);
+    chosen
 }
 
 fn per_cent(rng: &mut ChaCha8Rng, low: u32, high: u32) -> f64 {

@@ -1,4 +1,4 @@
-//! What happens while the sources keep records: births, weddings, divorces, moves, new numbers, deaths; year by year.
+//! What happens while the sources keep records, year by year: births, weddings, divorces, moves, deaths.
 
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// People there are at the beginning for each hundred people in all.
-pub(super) const BEGIN_PERCENT: usize = 77;
+pub(super) const BEGIN_PERCENT: usize = 81;
 
 const LEAVES_HOME: f64 = 0.16;
 const LEAVING_AGES: std::ops::RangeInclusive<i16> = 18..=35;

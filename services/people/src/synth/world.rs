@@ -1,4 +1,4 @@
-//! The world as it is, before anyone writes it down: people with their histories, places, and who is what to whom.
+//! The world as it is, before anyone writes it down: people with their histories, places, relations.
 
 use jiff::civil::Date;
 use rand::Rng;

@@ -283,6 +283,7 @@ fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Option<Demographics> {
         emails: values("email"),
         identifiers: values("national_id").into_iter().map(identifier).collect(),
         multiple_birth_order: 0,
+        mother: None,
     })
 }
 
