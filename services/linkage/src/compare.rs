@@ -7,7 +7,7 @@ use crate::{
     nickname,
     packed::{Place, Section, View, Word},
     pattern::{
-        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, address, birth_date, family,
+        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL, address, birth_date, family,
         given, middle,
     },
     text::{digit_edits, one_edit, share_at_least, similarity},
@@ -53,7 +53,7 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         .with(Field::Email, best(a.pairs(Section::Email), b.pairs(Section::Email), email_level))
         .with(Field::Identifier, best(a.identifiers(), b.identifiers(), identifier_level))
         .with(Field::RecordNumber, best(a.pairs(Section::RecordNumber), b.pairs(Section::RecordNumber), number_level))
-        .with(Field::BirthOrder, equal(a.birth_order(), b.birth_order()))
+        .with(Field::BirthOrder, birth_order(a, b))
         .with(Field::Mother, best(a.texts(Section::Mother), b.texts(Section::Mother), mother_level));
     Comparison {
         pattern,
@@ -98,6 +98,14 @@ fn equal(a: u8, b: u8) -> Level {
     }
 }
 
+fn birth_order(a: View<'_>, b: View<'_>) -> Level {
+    let unnamed_of_several = |view: View<'_>| view.flags().newborn && view.flags().multiple_birth;
+    match equal(a.birth_order(), b.birth_order()) {
+        MISSING if unnamed_of_several(a) || unnamed_of_several(b) => UNNAMED_OF_SEVERAL,
+        level => level,
+    }
+}
+
 fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
     let (short, long) = if a.text.len() <= b.text.len() { (a.text, b.text) } else { (b.text, a.text) };
     if nickname::related(a.nicknames, b.nicknames) {
@@ -107,8 +115,11 @@ fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
         return if long.starts_with(short) { given::INITIAL } else { given::DIFFERENT };
     }
     let alike = similarity(short, long);
+    // "Charles" and "Charlotte" are two names, however much alike they look.
+    let two_names = a.nicknames != [0; 4] && b.nicknames != [0; 4];
     // Jaro-Winkler is hard on short names: "amy" and "any".
-    if alike.at_least(92) || (short.len() > 2 && one_edit(short, long)) {
+    let slip = short.len() > 2 && short[0] == long[0] && one_edit(short, long);
+    if !two_names && (alike.at_least(92) || slip) {
         return given::CLOSE;
     }
     if short.len() > 2 && long.starts_with(short) {

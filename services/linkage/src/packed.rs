@@ -43,6 +43,8 @@ pub struct Flags {
     pub unidentified: bool,
     /// A birth date that the calendar does not have.
     pub impossible_date: bool,
+    /// A child of a multiple birth.
+    pub multiple_birth: bool,
 }
 
 /// A record in its comparison form, owned.
@@ -132,7 +134,8 @@ impl<'a> View<'a> {
     /// Returns what is remarkable about the record.
     pub fn flags(self) -> Flags {
         let bits = self.0[1];
-        Flags { newborn: bits & 1 != 0, unidentified: bits & 2 != 0, impossible_date: bits & 4 != 0 }
+        let bit = |place: u8| bits >> place & 1 != 0;
+        Flags { newborn: bit(0), unidentified: bit(1), impossible_date: bit(2), multiple_birth: bit(3) }
     }
 
     /// Returns the sex, 0 when unknown.
@@ -344,7 +347,9 @@ impl Packer {
     pub(crate) fn finish(self, flags: Flags, sex: u8, suffix: u8, birth_order: u8) -> Packed {
         let size: usize = HEAD + self.sections.iter().map(Vec::len).sum::<usize>();
         let mut bytes = Vec::with_capacity(size);
-        let bits = u8::from(flags.newborn) | u8::from(flags.unidentified) << 1 | u8::from(flags.impossible_date) << 2;
+        let Flags { newborn, unidentified, impossible_date, multiple_birth } = flags;
+        let bits = [newborn, unidentified, impossible_date, multiple_birth];
+        let bits = (0..).zip(bits).fold(0, |bits, (place, flag)| bits | u8::from(flag) << place);
         bytes.extend([VERSION, bits, sex | suffix << 2, birth_order]);
         let mut end = HEAD;
         for section in &self.sections {

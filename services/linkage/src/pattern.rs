@@ -117,7 +117,7 @@ const PHONE: &[&str] = &["missing", "exact", "one edit", "different"];
 const EMAIL: &[&str] = &["missing", "exact", "same local part", "different"];
 const IDENTIFIER: &[&str] = &["missing", "exact", "one edit", "different"];
 const RECORD_NUMBER: &[&str] = &["missing", "exact", "different"];
-const BIRTH_ORDER: &[&str] = &["missing", "exact", "different"];
+const BIRTH_ORDER: &[&str] = &["missing", "exact", "different", "unnamed of several"];
 const MOTHER: &[&str] = &["missing", "exact", "close", "different"];
 
 /// A level: its place in the field's list of levels.
@@ -193,6 +193,10 @@ pub mod address {
 
 /// Level of one digit or letter that differs, of phones and identifiers.
 pub const ONE_EDIT: Level = 2;
+
+/// Level of the birth order at which one record is of a child of a multiple birth that has no name yet, and nothing says
+/// which of the children the other is.
+pub const UNNAMED_OF_SEVERAL: Level = 3;
 
 /// Level of plain difference of fields with three levels.
 pub const DIFFERENT_OF_3: Level = 3;

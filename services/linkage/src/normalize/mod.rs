@@ -27,7 +27,7 @@ pub const VALUES_MAX: usize = 16;
 pub fn prepare(record: &Record, region: Region) -> Packed {
     let mut packer = Packer::default();
     let mut flags = Flags::default();
-    let mut suffix = 0;
+    let (mut suffix, mut birth_order) = (0, record.multiple_birth_order);
     let (mut given, mut middle, mut family) = (vec![], vec![], vec![]);
     for name in record.names.iter().take(VALUES_MAX) {
         let mut name = name::name(name);
@@ -35,6 +35,7 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
             name = name::Names { unidentified: true, ..name::Names::default() };
         }
         flags.newborn |= name.newborn;
+        birth_order = birth_order.or(name.birth_order);
         flags.unidentified |= name.unidentified;
         suffix = if suffix == 0 { name.suffix } else { suffix };
         push(&mut given, name.given);
@@ -86,7 +87,8 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
         Some(Sex::Female) => 1,
         Some(Sex::Male) => 2,
     };
-    packer.finish(flags, sex, suffix, record.multiple_birth_order.unwrap_or(0))
+    flags.multiple_birth = birth_order.is_some();
+    packer.finish(flags, sex, suffix, birth_order.unwrap_or(0))
 }
 
 /// Folds text to words of lower-case ASCII letters and digits.

@@ -48,6 +48,8 @@ pub(super) struct Names {
     /// Number of the suffix, 0 for none.
     pub(super) suffix: u8,
     pub(super) newborn: bool,
+    /// Which of several children a newborn is, 0 for one of several; nothing when nothing says so.
+    pub(super) birth_order: Option<u8>,
     pub(super) unidentified: bool,
 }
 
@@ -63,7 +65,7 @@ pub(super) fn name(name: &Name) -> Names {
         names.suffix = if names.suffix == 0 { typed } else { names.suffix };
         family.pop();
     }
-    names.newborn = newborn(&mut given, &mut family);
+    names.newborn = newborn(&mut given, &mut family, &mut names.birth_order);
     let unknown = |list: &[String]| list.iter().any(|word| UNIDENTIFIED.contains(&word.as_str()));
     if unknown(&given[..given.len().min(2)]) || unknown(&family[..family.len().min(2)]) {
         names.unidentified = true;
@@ -82,18 +84,28 @@ pub(super) fn name(name: &Name) -> Names {
     names
 }
 
-/// Takes the words for a child without a name out of a name; true when there were any.
-fn newborn(given: &mut Vec<String>, family: &mut Vec<String>) -> bool {
+/// Takes the words for a child without a name out of a name; true when there were any. "Twin B" and "Baby Girl 2" say
+/// which of several it is.
+fn newborn(given: &mut Vec<String>, family: &mut Vec<String>, birth_order: &mut Option<u8>) -> bool {
     let marks = |word: &String| NEWBORN.contains(&word.as_str());
-    let leading = given.first().is_some_and(marks);
-    if leading {
-        given.clear();
+    let mut taken = vec![];
+    if given.first().is_some_and(marks) {
+        taken.append(given);
     }
-    let before = family.len();
     while family.len() > 1 && family.first().is_some_and(marks) {
-        family.remove(0);
+        taken.push(family.remove(0));
     }
-    leading || family.len() < before
+    for word in &taken {
+        let order = match word.as_str() {
+            "a" | "1" | "babya" | "boya" | "girla" | "twina" => 1,
+            "b" | "2" | "babyb" | "boyb" | "girlb" | "twinb" => 2,
+            "c" | "3" => 3,
+            "twin" | "triplet" => 0,
+            _ => continue,
+        };
+        *birth_order = Some(birth_order.unwrap_or(0).max(order));
+    }
+    !taken.is_empty()
 }
 
 /// True for the name that is given to people whom nobody can identify.

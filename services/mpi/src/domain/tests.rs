@@ -87,3 +87,10 @@ fn missing_attributes_are_named_and_never_their_values() {
     let missing = attributes_missing(prepare(&record("Jane", "", ""), REGION).view());
     assert!(missing.contains(&"birth_date") && !missing.contains(&"names.given"));
 }
+
+#[test]
+fn a_lone_name_makes_no_key() {
+    let keys = |birth_date| index().prepare(&record("Jane", birth_date, "")).1;
+    assert_eq!(keys(""), [0; 0]);
+    assert!(!keys("1980-03-04").is_empty());
+}
