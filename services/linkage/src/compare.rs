@@ -5,6 +5,7 @@
 
 use crate::{
     nickname,
+    normalize::name,
     packed::{Place, Section, View, Word},
     pattern::{
         DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL, address, birth_date, family,
@@ -41,11 +42,13 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         // One joint level: the family name then adds nothing of its own.
         (given, family) = (given::SWAPPED, MISSING);
     }
+    // A middle name that has become the first is not in the middle any more.
+    let middle = if given == given::MIDDLE_AS_FIRST { MISSING } else { middles(a, b) };
     let pattern = Pattern::default()
         .with(Field::Given, given)
-        .with(Field::Middle, middles(a, b))
+        .with(Field::Middle, middle)
         .with(Field::Family, family)
-        .with(Field::Suffix, equal(a.suffix(), b.suffix()))
+        .with(Field::Suffix, suffix(a.suffix(), b.suffix()))
         .with(Field::BirthDate, best(a.birth_dates(), b.birth_dates(), date_level))
         .with(Field::Sex, equal(a.sex(), b.sex()))
         .with(Field::Address, best(a.places(), b.places(), place_level))
@@ -98,6 +101,11 @@ fn equal(a: u8, b: u8) -> Level {
     }
 }
 
+/// A second of his name may be called Junior.
+fn suffix(a: u8, b: u8) -> Level {
+    if a != b && [a, b].iter().all(|suffix| name::SECOND.contains(suffix)) { MISSING } else { equal(a, b) }
+}
+
 fn birth_order(a: View<'_>, b: View<'_>) -> Level {
     let unnamed_of_several = |view: View<'_>| view.flags().newborn && view.flags().multiple_birth;
     match equal(a.birth_order(), b.birth_order()) {
@@ -134,7 +142,11 @@ fn middle_as_first(a: View<'_>, b: View<'_>) -> bool {
 
 /// True when a given name of one is a family name of the other.
 fn crosses(a: View<'_>, b: View<'_>) -> bool {
-    let same = |x: Word<'_>, y: Word<'_>| x.text.len() > 1 && (x.text == y.text || similarity(x.text, y.text).at_least(92));
+    let same = |x: Word<'_>, y: Word<'_>| {
+        let related = nickname::related(x.nicknames, y.nicknames);
+        let alike = || similarity(x.text, y.text).at_least(92) || (x.text.len() > 3 && one_edit(x.text, y.text));
+        x.text.len() > 1 && (x.text == y.text || related || alike())
+    };
     a.words(Section::Given).any(|x| b.words(Section::Family).any(|y| same(x, y)))
 }
 

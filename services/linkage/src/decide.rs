@@ -25,7 +25,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { link_bits: std::env::var("LINK").map_or(bits(0.95), |t| t.parse().unwrap()), review_bits: bits(0.5), margin_bits: 5.0 }
+        Self { link_bits: bits(std::env::var("LINK").map_or(0.9, |t| t.parse().unwrap())), review_bits: bits(0.5), margin_bits: 5.0 }
     }
 }
 
@@ -46,6 +46,8 @@ pub enum Stop {
     Newborn,
     /// Somebody whom nobody could identify.
     Unidentified,
+    /// Two persons fit about equally well.
+    TwoPersons,
 }
 
 impl Stop {
@@ -59,12 +61,13 @@ impl Stop {
             Self::GenerationConflict => "GENERATION_CONFLICT",
             Self::Newborn => "NEWBORN",
             Self::Unidentified => "UNIDENTIFIED",
+            Self::TwoPersons => "TWO_PERSONS",
         }
     }
 
     /// True when it says that the two are two persons, not only that nobody can tell.
     pub fn is_conflict(self) -> bool {
-        !matches!(self, Self::Newborn | Self::Unidentified)
+        !matches!(self, Self::Newborn | Self::Unidentified | Self::TwoPersons)
     }
 }
 
@@ -72,6 +75,18 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }
+}
+
+/// True when a child without a name is told by everything but its name: the day of birth, the home and the family, and
+/// nothing says that it is one of several.
+pub fn only_child(pattern: Pattern, a: View<'_>, b: View<'_>) -> bool {
+    let level = |field| pattern.level(field);
+    let home = (EXACT..=address::LINE_EXACT_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
+    (home || (EXACT..=family::CLOSE).contains(&level(Field::Family)))
+        && level(Field::BirthDate) == EXACT
+        && level(Field::Sex) != DIFFERENT_OF_2
+        && !a.flags().multiple_birth
+        && !b.flags().multiple_birth
 }
 
 /// Share of a component above which a pair may be of two persons, whatever else it may be.
@@ -84,7 +99,7 @@ pub fn stop(model: &Model, comparison: &Comparison, a: View<'_>, b: View<'_>) ->
     let (a, b) = (a.flags(), b.flags());
     match () {
         () if !known && (a.unidentified || b.unidentified) => Some(Stop::Unidentified),
-        () if !known && std::env::var_os("NONEWBORN").is_none() && (a.newborn || b.newborn) => Some(Stop::Newborn),
+        () if !known && (a.newborn || b.newborn) => Some(Stop::Newborn),
         () => conflict(model, comparison),
     }
 }
@@ -181,7 +196,7 @@ pub fn decide<P: Copy + Ord>(
     let review = |reason| Decision::Review { person, score, reason };
     match stop {
         Some(stop) => review(stop.code()),
-        None if rival => review("TWO_PERSONS"),
+        None if rival => review(Stop::TwoPersons.code()),
         None if score.bits < thresholds.link_bits => review("UNCERTAIN"),
         None => Decision::Link { person, score },
     }

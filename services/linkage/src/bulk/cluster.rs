@@ -15,7 +15,11 @@ const CLIP_BITS: f64 = 12.0;
 /// Most records of each group that are compared when two groups meet.
 const SAMPLE_MAX: usize = 24;
 
-const MEAN: f32 = 2.0;
+/// What a person's word weighs that keeps two groups apart, in bits.
+const KEPT_APART_BITS: f64 = -1e6;
+
+/// Most that a merge is taken to weigh, as a multiple of the mean weight between its two groups.
+const MEAN_MAX: f32 = 2.0;
 
 /// What a person decided of two records; it outlives every model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,7 @@ pub(super) struct Groups<'a> {
     /// Groups that were found to be two persons', until one of them changes.
     apart: FxHashSet<(u32, u32)>,
     /// Pairs of records that came into one group, with the weight at which they did.
-    together: Vec<(u32, u32, f32)>,
+    together: Vec<Pair>,
 }
 
 impl<'a> Groups<'a> {
@@ -98,7 +102,7 @@ impl<'a> Groups<'a> {
         }
         let mean = self.between(g, h);
         if mean > 0.0 {
-            self.merge(g, h, pair.bits.min(mean as f32 * MEAN));
+            self.merge(g, h, pair.bits.min(mean as f32 * MEAN_MAX));
         } else {
             self.apart.insert(key);
         }
@@ -106,19 +110,24 @@ impl<'a> Groups<'a> {
     }
 
     /// Returns the mean weight between the groups of two records, in bits; nothing when they are in one group.
-    pub(super) fn apart(&self, pair: &Pair) -> Option<f64> {
-        let (g, h) = (self.group[pair.a as usize], self.group[pair.b as usize]);
+    pub(super) fn between_records(&self, a: u32, b: u32) -> Option<f64> {
+        let (g, h) = (self.group[a as usize], self.group[b as usize]);
         (g != h).then(|| self.between(g, h))
     }
 
-    /// Returns the group of each record, named by its smallest record, and the pairs that came together.
-    pub(super) fn finish(self) -> (Vec<u32>, Vec<(u32, u32, f32)>) {
+    /// Takes the pairs that came into one group, with the weight at which they did.
+    pub(super) fn take_together(&mut self) -> Vec<Pair> {
+        std::mem::take(&mut self.together)
+    }
+
+    /// Returns the group of each record, named by its smallest record.
+    pub(super) fn persons(&self) -> Vec<u32> {
         let mut names = vec![0; self.group.len()];
         for members in &self.members {
             let name = members.iter().copied().min().unwrap_or_default();
             members.iter().for_each(|record| names[*record as usize] = name);
         }
-        (names, self.together)
+        names
     }
 
     /// Returns the mean weight over the pairs between two groups, in bits; very low when somebody keeps them apart.
@@ -131,7 +140,7 @@ impl<'a> Groups<'a> {
                 let score = self.model.score(x, y);
                 let conflict = stop(self.model, &score.comparison, x, y).is_some_and(|stop| stop.is_conflict());
                 sum += match self.constraints.get(*a, *b) {
-                    Some(Constraint::CannotLink) => return f64::MIN,
+                    Some(Constraint::CannotLink) => return KEPT_APART_BITS,
                     Some(Constraint::MustLink) => CLIP_BITS,
                     None if conflict => -CLIP_BITS,
                     None => score.bits.clamp(-CLIP_BITS, CLIP_BITS),
@@ -160,25 +169,10 @@ impl<'a> Groups<'a> {
         let (small, large) = if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
         let moved = std::mem::take(&mut self.members[small as usize]);
         for a in &moved {
-            self.together.extend(self.members[large as usize].iter().map(|b| (*a.min(b), *a.max(b), bits)));
+            let pair = |b: &u32| Pair { a: *a.min(b), b: *a.max(b), bits, stop: None };
+            self.together.extend(self.members[large as usize].iter().map(pair));
         }
         moved.iter().for_each(|record| self.group[*record as usize] = large);
         self.members[large as usize].extend(moved);
     }
-}
-
-/// Puts pairs in the order in which they join groups: by falling weight, equal ones by what their records say.
-pub(super) fn order(pairs: &mut [&Pair], corpus: &Corpus) {
-    let name = |record: u32| text::hash(corpus.view(record).as_bytes());
-    pairs.sort_by_cached_key(|pair| {
-        let (x, y) = (name(pair.a), name(pair.b));
-        // Weights of f32 order like their bits when they are positive.
-        (std::cmp::Reverse(ordered(pair.bits)), x.min(y), x.max(y), pair.a, pair.b)
-    });
-}
-
-/// Returns a number that orders as the float does.
-fn ordered(value: f32) -> i32 {
-    let bits = value.to_bits() as i32;
-    bits ^ (((bits >> 31) as u32) >> 1) as i32
 }

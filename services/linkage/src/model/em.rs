@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::{COMPONENTS, Component, Levels};
 use crate::pattern::{
-    EXACT, FIELDS, Field, LEVELS_MAX, Level, MISSING, Pattern, address, birth_date, family, given,
+    EXACT, FIELDS, Field, LEVELS_MAX, Level, MISSING, Pattern, UNNAMED_OF_SEVERAL, address, birth_date, family, given,
 };
 
 /// Most rounds.
@@ -67,7 +67,9 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
         priors[COMPONENTS - 1] = 1.0 - priors[..COMPONENTS - 1].iter().sum::<f64>();
         let mut levels = maximise(&patterns, &shares);
         strangers(&mut levels, &drawn, &priors);
-        bound(&mut levels);
+        if priors[Component::Household as usize] * pairs > PAIRS_NONE {
+            bound(&mut levels);
+        }
         let change = change(&last, &levels);
         last = levels;
         rounds += 1;
@@ -209,11 +211,20 @@ fn strangers(levels: &mut Levels, random: &[(Pattern, f64)], priors: &[f64; COMP
 
 /// What cannot be, whatever the data seem to say: most that a level may have of a component. Without these bounds a
 /// component drifts to where another belongs.
-const BOUNDS: [(Component, Field, Level, f64); 13] = [
+const BOUNDS: [(Component, Field, Level, f64); 19] = [
+    // Nobody's birth date is wrong by a generation, unless it is somebody else's.
+    (Component::Same, Field::BirthDate, birth_date::GENERATION, 0.002),
+    // One birth in thirty is of twins: that a child without a name is one of several is as rare among all others as it is
+    // usual among twins.
+    (Component::Same, Field::BirthOrder, UNNAMED_OF_SEVERAL, 0.03),
+    (Component::Household, Field::BirthOrder, UNNAMED_OF_SEVERAL, 0.03),
+    (Component::Namesake, Field::BirthOrder, UNNAMED_OF_SEVERAL, 0.03),
+    (Component::Unrelated, Field::BirthOrder, UNNAMED_OF_SEVERAL, 0.03),
     // A twin has a name of its own.
     (Component::Twin, Field::Given, EXACT, 1e-4),
     (Component::Twin, Field::Given, given::NICKNAME, 0.003),
     (Component::Twin, Field::Given, given::SWAPPED, 1e-4),
+    (Component::Twin, Field::Given, given::MIDDLE_AS_FIRST, 0.01),
     (Component::Twin, Field::Identifier, EXACT, 0.003),
     // A parent was not born with its child.
     (Component::Namesake, Field::BirthDate, EXACT, 1e-4),
@@ -229,10 +240,12 @@ const BOUNDS: [(Component, Field, Level, f64); 13] = [
 ];
 
 /// Twins are born on one day and the generations of one name are not: what is left for errors of writing.
-const FLOORS: [(Component, Field, Level, f64); 3] = [
+const FLOORS: [(Component, Field, Level, f64); 5] = [
     (Component::Twin, Field::BirthDate, EXACT, 0.97),
+    (Component::Twin, Field::Family, EXACT, 0.8),
     (Component::Namesake, Field::BirthDate, birth_date::GENERATION, 0.9),
-    (Component::Namesake, Field::Given, EXACT, 0.85),
+    (Component::Namesake, Field::Given, EXACT, 0.95),
+    (Component::Namesake, Field::Family, EXACT, 0.95),
 ];
 
 fn bound(levels: &mut Levels) {

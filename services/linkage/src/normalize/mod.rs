@@ -39,6 +39,7 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
         flags.unidentified |= name.unidentified;
         suffix = if suffix == 0 { name.suffix } else { suffix };
         push(&mut given, name.given);
+        push(&mut given, name.double);
         name.middle.into_iter().for_each(|word| push(&mut middle, word));
         if !name.family.is_empty() && !family.contains(&name.family) {
             family.push(name.family);
@@ -48,7 +49,7 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
     middle.iter().for_each(|name| packer.text(Section::Middle, name));
     for words in &family {
         let whole = words.concat();
-        packer.word(Section::Family, &whole, sound(&whole), [0; 4]);
+        packer.word(Section::Family, &whole, sound(&whole), nickname::rows(&whole));
         name::tokens(words).take(VALUES_MAX).for_each(|word| packer.number(Section::FamilyToken, text::hash(word.as_bytes())));
     }
     for date in record.birth_dates.iter().take(VALUES_MAX).filter(|date| !is_placeholder_date(**date)) {

@@ -12,7 +12,7 @@ const NEWBORN: &[&str] = &[
 
 /// Words that a clerk writes for somebody unknown, or for nobody.
 const UNIDENTIFIED: &[&str] = &[
-    "anon", "anonymous", "donotuse", "duplicate", "fnu", "lnu", "missing", "na", "nfn", "nln", "nmn", "none",
+    "anon", "anonymous", "donotuse", "duplicate", "fnu", "lnu", "missing", "nfn", "nln", "nmn", "none",
     "noname", "notgiven", "null", "patient", "test", "testing", "testpatient", "trauma", "unidentified", "unk",
     "unknown", "unnamed", "xx", "xxx", "xxxx", "zztest", "zzztest",
 ];
@@ -32,6 +32,9 @@ const SUFFIXES: &[(&str, u8)] = &[
     ("4th", 5),
 ];
 
+/// Suffixes of the second of a name: "Jr" and "II".
+pub(crate) const SECOND: [u8; 2] = [1, 3];
+
 /// Particles of family names, which many unlike names share.
 const PARTICLES: &[&str] = &[
     "al", "bin", "d", "da", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "ibn", "la", "las", "le", "los",
@@ -42,6 +45,8 @@ const PARTICLES: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) given: String,
+    /// A double given name in one word: "Anne-Marie" is written "Annemarie", too.
+    pub(super) double: String,
     pub(super) middle: Vec<String>,
     /// Words of the family name, without what follows from the suffix.
     pub(super) family: Vec<String>,
@@ -66,19 +71,20 @@ pub(super) fn name(name: &Name) -> Names {
         family.pop();
     }
     names.newborn = newborn(&mut given, &mut family, &mut names.birth_order);
-    let unknown = |list: &[String]| list.iter().any(|word| UNIDENTIFIED.contains(&word.as_str()));
-    if unknown(&given[..given.len().min(2)]) || unknown(&family[..family.len().min(2)]) {
-        names.unidentified = true;
-        let is_test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
-        // A test patient has no family either; an unknown first name leaves the family name what it is.
-        if given.iter().chain(&family).any(is_test) {
-            return names;
-        }
-        given.retain(|word| !UNIDENTIFIED.contains(&word.as_str()));
-        family.retain(|word| !UNIDENTIFIED.contains(&word.as_str()));
+    let test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
+    let unknown = |word: &String| UNIDENTIFIED.contains(&word.as_str());
+    if given.iter().take(2).chain(family.iter().take(2)).any(|word| unknown(word) && test(word)) {
+        return Names { unidentified: true, ..Names::default() };
     }
+    let before = given.len() + family.len();
+    given.retain(|word| !unknown(word));
+    family.retain(|word| !unknown(word));
+    names.unidentified = before > 0 && given.is_empty() && family.is_empty() && !names.newborn;
     let mut given = given.into_iter();
     names.given = given.next().unwrap_or_default();
+    let typed = name.given.first().map(|text| text.trim()).unwrap_or_default();
+    let hyphens = typed.contains('-') && !typed.contains(' ');
+    names.double = if hyphens { words(typed).concat() } else { String::new() };
     names.middle = given.collect();
     names.family = family;
     names
