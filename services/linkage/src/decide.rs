@@ -25,7 +25,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { link_bits: bits(std::env::var("LINK").map_or(0.9, |t| t.parse().unwrap())), review_bits: bits(0.5), margin_bits: 5.0 }
+        Self { link_bits: bits(0.9), review_bits: bits(0.5), margin_bits: 5.0 }
     }
 }
 

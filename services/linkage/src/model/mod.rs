@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     compare::{Comparison, compare},
     packed::View,
-    pattern::{Field, LEVELS_MAX, MISSING, Pattern},
+    pattern::{Field, LEVELS_MAX, MISSING},
 };
 
 mod calibrate;
@@ -59,6 +59,15 @@ impl Component {
     /// Every component, in the order of the model's tables.
     pub const ALL: [Self; COMPONENTS] =
         [Self::Same, Self::Household, Self::Twin, Self::Namesake, Self::Unrelated];
+
+    /// Returns the class that the component is part of.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Same => Class::Same,
+            Self::Household | Self::Twin | Self::Namesake => Class::Household,
+            Self::Unrelated => Class::Unrelated,
+        }
+    }
 
     /// Returns the component's stable name.
     pub fn name(self) -> &'static str {
@@ -166,7 +175,7 @@ impl Model {
 
     /// Scores a comparison.
     pub fn judge(&self, comparison: Comparison) -> Score {
-        let bits = self.calibration.apply(odds(&self.sums(&comparison)));
+        let bits = self.calibration.apply(self.odds(&comparison));
         Score { comparison, bits }
     }
 
@@ -212,10 +221,9 @@ impl Model {
         odds(&self.tables.prior)
     }
 
-    /// Returns log2 of the probability of a level under each component.
-    pub(crate) fn level(&self, pattern: Pattern, field: Field) -> [f32; COMPONENTS] {
-        let row = &self.tables.levels[field as usize][usize::from(pattern.level(field))];
-        std::array::from_fn(|i| row[i])
+    /// Returns log2 of the odds of one person, before calibration.
+    pub(crate) fn odds(&self, comparison: &Comparison) -> f64 {
+        odds(&self.sums(comparison))
     }
 }
 
