@@ -156,7 +156,10 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
             let (a, b) = unordered(initial(g.text) as u32, initial(f.text) as u32);
             add(Pass::BirthInitials, day, a, b);
         }
-        record.places().filter_map(|place| postcode(&place)).for_each(|code| add(Pass::BirthPostcode, day, code, 0));
+        record
+            .places()
+            .filter_map(|place| postcode(&place))
+            .for_each(|code| add(Pass::BirthPostcode, day, code, 0));
         record.numbers(Section::Phone).for_each(|phone| add(Pass::PhoneBirth, phone, day, 0));
         for (a, b) in sounds() {
             add(Pass::NamesYear, a, b, year);

@@ -8,8 +8,8 @@ use crate::{
     normalize::name,
     packed::{Place, Section, View, Word},
     pattern::{
-        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL, address, birth_date, family,
-        given, middle,
+        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL,
+        address, birth_date, family, given, middle,
     },
     text::{digit_edits, one_edit, share_at_least, similarity},
 };
@@ -55,7 +55,10 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         .with(Field::Phone, best(a.numbers(Section::Phone), b.numbers(Section::Phone), phone_level))
         .with(Field::Email, best(a.pairs(Section::Email), b.pairs(Section::Email), email_level))
         .with(Field::Identifier, best(a.identifiers(), b.identifiers(), identifier_level))
-        .with(Field::RecordNumber, best(a.pairs(Section::RecordNumber), b.pairs(Section::RecordNumber), number_level))
+        .with(
+            Field::RecordNumber,
+            best(a.pairs(Section::RecordNumber), b.pairs(Section::RecordNumber), number_level),
+        )
         .with(Field::BirthOrder, birth_order(a, b))
         .with(Field::Mother, best(a.texts(Section::Mother), b.texts(Section::Mother), mother_level));
     Comparison {
@@ -82,7 +85,12 @@ fn best<T: Copy>(
 }
 
 /// Returns the strongest level, and the smallest hash of a name that agrees exactly.
-fn best_word(a: View<'_>, b: View<'_>, section: Section, level: fn(Word<'_>, Word<'_>) -> Level) -> (Level, u32) {
+fn best_word(
+    a: View<'_>,
+    b: View<'_>,
+    section: Section,
+    level: fn(Word<'_>, Word<'_>) -> Level,
+) -> (Level, u32) {
     if a.section(section).is_empty() || b.section(section).is_empty() {
         return (MISSING, 0);
     }
@@ -137,14 +145,16 @@ fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
 }
 
 fn middle_as_first(a: View<'_>, b: View<'_>) -> bool {
-    a.words(Section::Given).any(|name| name.text.len() > 1 && b.texts(Section::Middle).any(|(_, middle)| middle == name.text))
+    a.words(Section::Given)
+        .any(|name| name.text.len() > 1 && b.texts(Section::Middle).any(|(_, middle)| middle == name.text))
 }
 
 /// True when a given name of one is a family name of the other.
 fn crosses(a: View<'_>, b: View<'_>) -> bool {
     let same = |x: Word<'_>, y: Word<'_>| {
         let related = nickname::related(x.nicknames, y.nicknames);
-        let alike = || similarity(x.text, y.text).at_least(92) || (x.text.len() > 3 && one_edit(x.text, y.text));
+        let alike =
+            || similarity(x.text, y.text).at_least(92) || (x.text.len() > 3 && one_edit(x.text, y.text));
         x.text.len() > 1 && (x.text == y.text || related || alike())
     };
     a.words(Section::Given).any(|x| b.words(Section::Family).any(|y| same(x, y)))
@@ -184,7 +194,8 @@ fn shares_token(a: View<'_>, b: View<'_>) -> bool {
         return false;
     }
     let tokens = |view: View<'_>, token: u64| view.numbers(Section::FamilyToken).any(|other| other == token);
-    let wholes = |view: View<'_>, token: u64| view.words(Section::Family).any(|word| word.hash == token as u32);
+    let wholes =
+        |view: View<'_>, token: u64| view.words(Section::Family).any(|word| word.hash == token as u32);
     let either = |view: View<'_>, token: u64| tokens(view, token) || wholes(view, token);
     a.numbers(Section::FamilyToken).any(|token| either(b, token))
         || b.numbers(Section::FamilyToken).any(|token| wholes(a, token))
@@ -249,7 +260,12 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
         return None;
     }
     let numbers = a.number == b.number;
-    let slip = numbers || a.number == 0 || b.number == 0 || digit_edits(a.number.into(), b.number.into()) == 1 || a.number >> 4 == b.number || b.number >> 4 == a.number;
+    let slip = numbers
+        || a.number == 0
+        || b.number == 0
+        || digit_edits(a.number.into(), b.number.into()) == 1
+        || a.number >> 4 == b.number
+        || b.number >> 4 == a.number;
     let units = a.unit == 0 || b.unit == 0 || a.unit == b.unit;
     let level = if a.street == b.street {
         match (numbers, units, slip) {
@@ -260,8 +276,12 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
     } else if slip {
         let alike = |hundredths| share_at_least(a.signature, b.signature, hundredths);
         match () {
-            () if numbers && (alike(80) || similarity(a.street, b.street).at_least(92)) => address::LINE_EXACT_LAST + 1,
-            () if alike(60) || (!numbers && similarity(a.street, b.street).at_least(92)) => address::LINE_SIMILAR,
+            () if numbers && (alike(80) || similarity(a.street, b.street).at_least(92)) => {
+                address::LINE_EXACT_LAST + 1
+            }
+            () if alike(60) || (!numbers && similarity(a.street, b.street).at_least(92)) => {
+                address::LINE_SIMILAR
+            }
             () => address::LINE_DIFFERENT,
         }
     } else {

@@ -9,7 +9,9 @@ use crate::{
     compare::Comparison,
     model::{Component, Model, Score, bits},
     packed::View,
-    pattern::{DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Pattern, address, birth_date, family, given, middle},
+    pattern::{
+        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Pattern, address, birth_date, family, given, middle,
+    },
 };
 
 /// Thresholds of a decision, in bits of the calibrated weight.
@@ -81,7 +83,8 @@ impl fmt::Display for Stop {
 /// nothing says that it is one of several.
 pub fn only_child(pattern: Pattern, a: View<'_>, b: View<'_>) -> bool {
     let level = |field| pattern.level(field);
-    let home = (EXACT..=address::LINE_EXACT_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
+    let home =
+        (EXACT..=address::LINE_EXACT_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
     (home || (EXACT..=family::CLOSE).contains(&level(Field::Family)))
         && level(Field::BirthDate) == EXACT
         && level(Field::Sex) != DIFFERENT_OF_2
@@ -111,7 +114,8 @@ pub fn stop(model: &Model, comparison: &Comparison, a: View<'_>, b: View<'_>) ->
 pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
     let level = |field| comparison.pattern.level(field);
     let known = level(Field::Identifier) == EXACT || level(Field::RecordNumber) == EXACT;
-    let home = (EXACT..=address::LINE_CLOSE_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
+    let home =
+        (EXACT..=address::LINE_CLOSE_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
     let kin = home || (EXACT..=family::CLOSE).contains(&level(Field::Family));
     let other_name = match level(Field::Given) {
         given::SIMILAR | given::DIFFERENT => true,
@@ -130,7 +134,9 @@ pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
         () if level(Field::BirthOrder) == DIFFERENT_OF_2 => Some(Stop::MultipleBirthConflict),
         () if level(Field::Identifier) == DIFFERENT_OF_3 => Some(Stop::IdentifierConflict),
         () if twins && may_be(&[Component::Twin]) => Some(Stop::TwinPattern),
-        () if generations && may_be(&[Component::Namesake, Component::Household]) => Some(Stop::GenerationConflict),
+        () if generations && may_be(&[Component::Namesake, Component::Household]) => {
+            Some(Stop::GenerationConflict)
+        }
         () => None,
     }
 }
@@ -177,10 +183,16 @@ pub fn decide<P: Copy + Ord>(
     let mut persons: Vec<Considered<P>> = vec![];
     for candidate in candidates {
         let score = model.score(record, candidate.record);
-        let stop = stop(model, &score.comparison, record, candidate.record).filter(|stop| !stop.is_conflict());
+        let stop =
+            stop(model, &score.comparison, record, candidate.record).filter(|stop| !stop.is_conflict());
         match persons.iter_mut().find(|person| person.id == candidate.person) {
             Some(person) => person.add(score, stop),
-            None => persons.push(Considered { id: candidate.person, agreement: score.comparison.pattern, best: score, stop }),
+            None => persons.push(Considered {
+                id: candidate.person,
+                agreement: score.comparison.pattern,
+                best: score,
+                stop,
+            }),
         }
     }
     persons.sort_by(|a, b| b.best.bits.total_cmp(&a.best.bits).then_with(|| a.id.cmp(&b.id)));

@@ -313,7 +313,15 @@ impl Packer {
         self.add(Section::Birth, &date.to_le_bytes());
     }
 
-    pub(crate) fn place(&mut self, number: u32, street: &str, unit: &str, city: &str, state: &str, postcode: &str) {
+    pub(crate) fn place(
+        &mut self,
+        number: u32,
+        street: &str,
+        unit: &str,
+        city: &str,
+        state: &str,
+        postcode: &str,
+    ) {
         let mut head = [0; PLACE_HEAD];
         head[0..4].copy_from_slice(&number.to_le_bytes());
         for (at, part) in [(4, unit), (8, city), (12, state)] {
@@ -363,11 +371,16 @@ impl Packer {
     /// Copies the values of a record, without those of which `keep` says no.
     pub(crate) fn copy(&mut self, record: View<'_>, keep: impl Fn(placeholder::Kind, u64) -> bool) {
         use placeholder::Kind;
-        for section in [Section::Given, Section::Middle, Section::Family, Section::FamilyToken, Section::RecordNumber] {
+        for section in
+            [Section::Given, Section::Middle, Section::Family, Section::FamilyToken, Section::RecordNumber]
+        {
             self.add(section, record.section(section));
         }
         self.add(Section::Mother, record.section(Section::Mother));
-        record.birth_dates().filter(|date| keep(Kind::BirthDate, (*date).into())).for_each(|date| self.date(date));
+        record
+            .birth_dates()
+            .filter(|date| keep(Kind::BirthDate, (*date).into()))
+            .for_each(|date| self.date(date));
         let phones = record.numbers(Section::Phone).filter(|phone| keep(Kind::Phone, text::mix(*phone)));
         phones.for_each(|phone| self.number(Section::Phone, phone));
         let emails = record.pairs(Section::Email).filter(|(whole, _)| keep(Kind::Email, *whole));

@@ -311,7 +311,10 @@ mod tests {
     fn every_level_has_room() {
         for field in Field::ALL {
             let (bit, mask) = PLACES[field as usize];
-            assert!(field.levels().len() <= LEVELS_MAX && field.levels().len() as u64 <= mask + 1, "{field:?}");
+            assert!(
+                field.levels().len() <= LEVELS_MAX && field.levels().len() as u64 <= mask + 1,
+                "{field:?}"
+            );
             let others = Field::ALL.into_iter().filter(|other| *other != field);
             assert!(others.map(|other| PLACES[other as usize]).all(|(b, m)| (m << b) & (mask << bit) == 0));
             let last = field.levels().len() as Level - 1;

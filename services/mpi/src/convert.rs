@@ -6,7 +6,10 @@ use signpost_common::{
     id::RecordRef,
     rpc::{Context, status::invalid},
 };
-use signpost_linkage::{Address, Date, Identifier, Name, Record, Sex};
+use signpost_linkage::{
+    Address, Date, Identifier, Name, Record, Sex,
+    explain::{Explanation, FieldPart},
+};
 use signpost_proto::{
     common::v1::{self as common, AdministrativeSex, NameUse},
     mpi::v1 as proto,
@@ -231,6 +234,39 @@ impl From<ReviewTask> for proto::ReviewTask {
             state: state.into(),
             opened_at: Some(clock::micros_to_proto(opened_us)),
         }
+    }
+}
+
+/// Says why a pair weighs what it weighs.
+pub(crate) fn explanation(explanation: Explanation) -> proto::ExplainMatchResponse {
+    let Explanation {
+        model,
+        fields,
+        prior_bits,
+        calibration_bits,
+        bits,
+        probability,
+        same,
+        household,
+        unrelated,
+        rule,
+    } = explanation;
+    let field = |part: FieldPart| {
+        let FieldPart { field, level, bits, frequency_bits } = part;
+        let (field, level) = (field.name().to_owned(), level.to_owned());
+        proto::FieldWeight { field, level, bits, frequency_bits }
+    };
+    proto::ExplainMatchResponse {
+        fields: fields.into_iter().map(field).collect(),
+        total_bits: bits,
+        probability,
+        model_version: model,
+        prior_bits,
+        calibration_bits,
+        same,
+        household,
+        unrelated,
+        rule: rule.to_owned(),
     }
 }
 

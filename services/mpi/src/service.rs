@@ -10,12 +10,7 @@ use signpost_common::{
     id::{PersonId, RecordId, TaskId},
     rpc::{self, Context, audit::AuditTrail, page, status},
 };
-use signpost_linkage::{
-    Model,
-    decide::Decision,
-    model::Component,
-    pattern::{Field, MISSING, Pattern},
-};
+use signpost_linkage::{decide::Decision, explain::explain};
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
     common::v1::Demographics,
@@ -28,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     convert,
-    domain::{self, Incoming, Index},
+    domain::{self, Incoming, Index, THRESHOLDS},
     error::Error,
     feed,
     store::{By, Decider, Person, Registered, ReviewTask, Store, StoredRecord},
@@ -132,21 +127,6 @@ impl Service {
 fn decider<'a>(service: &'a Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
     let now_us = service.clock.now().as_microsecond();
     Decider { actor, reason, model_version: &service.index.model.version, now_us }
-}
-
-/// Returns the level that each field reached and what it weighs against strangers.
-fn field_weights(model: &Model, pattern: Pattern) -> Vec<proto::FieldWeight> {
-    let weight = |field: Field| {
-        let level = usize::from(pattern.level(field));
-        let row = model.levels[field as usize][level].map(|probability| probability.max(1e-9).log2());
-        let bits = row[Component::Same as usize] - row[Component::Unrelated as usize];
-        proto::FieldWeight {
-            field: field.name().to_owned(),
-            level: field.levels()[level].to_owned(),
-            bits: if level == usize::from(MISSING) { 0.0 } else { bits },
-        }
-    };
-    Field::ALL.into_iter().map(weight).collect()
 }
 
 impl From<Registered> for proto::RegisterPatientResponse {
@@ -356,14 +336,8 @@ impl MasterPatientIndexService for Service {
         let right: RecordId = convert::id_of("right_record_id", &right_record_id)?;
         let left = self.store.prepared(left).await?.ok_or(Error::RecordUnknown)?;
         let right = self.store.prepared(right).await?.ok_or(Error::RecordUnknown)?;
-        let model = &self.index.model;
-        let score = model.score(left.view(), right.view());
-        Ok(Response::new(proto::ExplainMatchResponse {
-            fields: field_weights(model, score.comparison.pattern),
-            total_bits: score.bits,
-            probability: score.probability(),
-            model_version: model.version.clone(),
-        }))
+        let explanation = explain(&self.index.model, THRESHOLDS, left.view(), right.view());
+        Ok(Response::new(convert::explanation(explanation)))
     }
 
     type WatchIdentityChangesStream = BoxStream<'static, Result<proto::WatchIdentityChangesResponse, Status>>;

@@ -182,7 +182,9 @@ impl<'a> Collector<'a> {
             }
         } else if depth < 6 {
             records.sort_unstable_by_key(|(keys, record)| (keys[depth], *record));
-            records.chunk_by_mut(|a, b| a.0[depth] == b.0[depth]).for_each(|part| self.split(pass, part, depth + 1));
+            records
+                .chunk_by_mut(|a, b| a.0[depth] == b.0[depth])
+                .for_each(|part| self.split(pass, part, depth + 1));
         } else {
             records.sort_by(|a, b| self.corpus.view(a.1).as_bytes().cmp(self.corpus.view(b.1).as_bytes()));
             for i in 0..records.len() {

@@ -138,7 +138,8 @@ impl<'a> Groups<'a> {
             for b in &right {
                 let (x, y) = (self.corpus.view(*a), self.corpus.view(*b));
                 let score = self.model.score(x, y);
-                let conflict = stop(self.model, &score.comparison, x, y).is_some_and(|stop| stop.is_conflict());
+                let conflict =
+                    stop(self.model, &score.comparison, x, y).is_some_and(|stop| stop.is_conflict());
                 sum += match self.constraints.get(*a, *b) {
                     Some(Constraint::CannotLink) => return KEPT_APART_BITS,
                     Some(Constraint::MustLink) => CLIP_BITS,
@@ -156,8 +157,10 @@ impl<'a> Groups<'a> {
         if members.len() <= SAMPLE_MAX {
             return members.clone();
         }
-        let mut members: Vec<_> =
-            members.iter().map(|record| (text::hash(self.corpus.view(*record).as_bytes()), *record)).collect();
+        let mut members: Vec<_> = members
+            .iter()
+            .map(|record| (text::hash(self.corpus.view(*record).as_bytes()), *record))
+            .collect();
         members.sort_unstable();
         members.into_iter().take(SAMPLE_MAX).map(|(_, record)| record).collect()
     }
@@ -166,7 +169,8 @@ impl<'a> Groups<'a> {
         if g == h {
             return;
         }
-        let (small, large) = if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
+        let (small, large) =
+            if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
         let moved = std::mem::take(&mut self.members[small as usize]);
         for a in &moved {
             let pair = |b: &u32| Pair { a: *a.min(b), b: *a.max(b), bits, stop: None };

@@ -58,7 +58,8 @@ pub fn learn(corpus: &Corpus, blocked: &Blocked, placeholders: Placeholders, opt
         converged: learnt.converged,
         seed: options.seed,
     };
-    let frequencies = Frequencies { given: frequency(corpus, Section::Given), family: frequency(corpus, Section::Family) };
+    let frequencies =
+        Frequencies { given: frequency(corpus, Section::Given), family: frequency(corpus, Section::Family) };
     let version = options.version.clone();
     Model::new(version, facts, learnt.rates, learnt.levels, frequencies, placeholders, Calibration::default())
 }
@@ -131,10 +132,13 @@ impl Placeholders {
 
 /// Birth dates on which far more people seem to be born than on others.
 fn frequent_dates(corpus: &Corpus) -> FxHashSet<u64> {
-    let mut dates: Vec<u32> =
-        (0..corpus.len() as u32).into_par_iter().flat_map_iter(|record| corpus.view(record).birth_dates()).collect();
+    let mut dates: Vec<u32> = (0..corpus.len() as u32)
+        .into_par_iter()
+        .flat_map_iter(|record| corpus.view(record).birth_dates())
+        .collect();
     dates.par_sort_unstable();
-    let mut counts: Vec<(usize, u32)> = dates.chunk_by(|a, b| a == b).map(|block| (block.len(), block[0])).collect();
+    let mut counts: Vec<(usize, u32)> =
+        dates.chunk_by(|a, b| a == b).map(|block| (block.len(), block[0])).collect();
     counts.sort_unstable();
     let middle = counts.get(counts.len() / 2).map_or(0, |(count, _)| *count);
     let most = (middle * BIRTH_DATE_EXCESS).max(BIRTH_DATE_MIN);

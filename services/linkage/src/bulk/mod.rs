@@ -74,7 +74,8 @@ impl Corpus {
             return self;
         }
         let mut changed = changed.into_iter().peekable();
-        let mut corpus = Self { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(self.ends.len()) };
+        let mut corpus =
+            Self { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(self.ends.len()) };
         for record in 0..self.len() as u32 {
             match changed.next_if(|(number, _)| *number == record) {
                 Some((_, packed)) => corpus.push(packed.view()),

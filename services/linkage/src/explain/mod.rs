@@ -133,7 +133,11 @@ impl Explanation {
         }
         row("weight", "", self.bits);
         let Self { probability, same, household, unrelated, rule, model, .. } = self;
-        writeln!(text, "probability {probability:.6}; same {same:.4}, household {household:.4}, unrelated {unrelated:.4}").ok();
+        writeln!(
+            text,
+            "probability {probability:.6}; same {same:.4}, household {household:.4}, unrelated {unrelated:.4}"
+        )
+        .ok();
         writeln!(text, "decided by {rule}, model {model}").ok();
         text
     }

@@ -20,7 +20,10 @@ fn explained(a: &Packed, b: &Packed) -> Explanation {
 #[test]
 fn the_parts_add_up_to_the_weight() {
     let jane = person("Jane", "Smith", "1980-03-04", "1 Main St");
-    for other in [person("Jayne", "Smith", "1980-03-04", "77 Elm Rd"), person("Robert", "Smith", "1950-11-12", "1 Main St")] {
+    for other in [
+        person("Jayne", "Smith", "1980-03-04", "77 Elm Rd"),
+        person("Robert", "Smith", "1950-11-12", "1 Main St"),
+    ] {
         let explanation = explained(&jane, &other);
         let parts: f64 = explanation.fields.iter().map(|part| part.bits + part.frequency_bits).sum();
         let sum = explanation.prior_bits + parts + explanation.calibration_bits;
@@ -33,8 +36,10 @@ fn the_parts_add_up_to_the_weight() {
 
 #[test]
 fn an_explanation_names_levels_and_never_values() {
-    let explanation =
-        explained(&person("Jane", "Smith", "1980-03-04", "1 Main St"), &person("Jayne", "Smith", "1980-03-04", "77 Elm Rd"));
+    let explanation = explained(
+        &person("Jane", "Smith", "1980-03-04", "1 Main St"),
+        &person("Jayne", "Smith", "1980-03-04", "77 Elm Rd"),
+    );
     let text = explanation.text();
     assert!(text.contains("given") && text.contains("close") && text.contains("decided by"), "{text}");
     for rendered in [text, explanation.json(), explanation.svg()] {
@@ -47,10 +52,14 @@ fn an_explanation_names_levels_and_never_values() {
 
 #[test]
 fn what_stops_a_link_is_the_rule_that_decided() {
-    let twins =
-        explained(&person("Ann", "Smith", "2015-03-04", "1 Main St"), &person("Robert", "Smith", "2015-03-04", "1 Main St"));
+    let twins = explained(
+        &person("Ann", "Smith", "2015-03-04", "1 Main St"),
+        &person("Robert", "Smith", "2015-03-04", "1 Main St"),
+    );
     assert_eq!(twins.rule, "TWIN_PATTERN", "{}", twins.text());
-    let same =
-        explained(&person("Ann", "Smith", "2015-03-04", "1 Main St"), &person("Ann", "Smith", "2015-03-04", "1 Main St"));
+    let same = explained(
+        &person("Ann", "Smith", "2015-03-04", "1 Main St"),
+        &person("Ann", "Smith", "2015-03-04", "1 Main St"),
+    );
     assert_eq!(same.rule, "LINK", "{}", same.text());
 }

@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::{COMPONENTS, Component, Levels};
 use crate::pattern::{
-    EXACT, FIELDS, Field, LEVELS_MAX, Level, MISSING, Pattern, UNNAMED_OF_SEVERAL, address, birth_date, family, given,
+    EXACT, FIELDS, Field, LEVELS_MAX, Level, MISSING, Pattern, UNNAMED_OF_SEVERAL, address, birth_date,
+    family, given,
 };
 
 /// Most rounds.
@@ -105,9 +106,13 @@ fn start(pattern: Pattern) -> [f64; COMPONENTS] {
         shares[Component::Same as usize] = 5.0;
     } else if unlike && same_day && home && kin {
         shares[Component::Twin as usize] = 5.0;
-    } else if level(Field::Given) == EXACT && level(Field::BirthDate) == birth_date::GENERATION && kin && home {
+    } else if level(Field::Given) == EXACT && level(Field::BirthDate) == birth_date::GENERATION && kin && home
+    {
         shares[Component::Namesake as usize] = 5.0;
-    } else if home && level(Field::Given) == given::DIFFERENT && level(Field::BirthDate) >= birth_date::SAME_YEAR {
+    } else if home
+        && level(Field::Given) == given::DIFFERENT
+        && level(Field::BirthDate) >= birth_date::SAME_YEAR
+    {
         shares[Component::Household as usize] = 5.0;
     }
     let total: f64 = shares.iter().sum();

@@ -235,12 +235,7 @@ fn odds(sums: &Row) -> f64 {
     f64::from(sums[0] - top - rest.log2())
 }
 
-fn tables(
-    rates: &[f64; COMPONENTS - 1],
-    levels: &Levels,
-    frequencies: &Frequencies,
-    records: u64,
-) -> Tables {
+fn tables(rates: &[f64; COMPONENTS - 1], levels: &Levels, frequencies: &Frequencies, records: u64) -> Tables {
     let mut table = [[[0.0; 8]; LEVELS_MAX]; Field::ALL.len()];
     for (rows, probabilities) in table.iter_mut().zip(levels) {
         for (level, (row, probabilities)) in rows.iter_mut().zip(probabilities).enumerate() {

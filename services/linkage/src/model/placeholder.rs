@@ -83,7 +83,10 @@ pub(crate) fn values(record: View<'_>) -> impl Iterator<Item = (Kind, u64)> {
     let phones = record.numbers(Section::Phone).map(|phone| (Kind::Phone, text::mix(phone)));
     let emails = record.pairs(Section::Email).map(|(whole, _)| (Kind::Email, whole));
     let identifiers = record.identifiers().map(|id| (Kind::Identifier, identifier(id)));
-    let addresses = record.places().filter(|place| !place.street.is_empty()).map(|place| (Kind::Address, address(&place)));
+    let addresses = record
+        .places()
+        .filter(|place| !place.street.is_empty())
+        .map(|place| (Kind::Address, address(&place)));
     let dates = record.birth_dates().map(|date| (Kind::BirthDate, date.into()));
     phones.chain(emails).chain(identifiers).chain(addresses).chain(dates)
 }
@@ -97,5 +100,7 @@ pub(crate) fn address(place: &crate::packed::Place<'_>) -> u64 {
         [0, ..] => u64::from(place.city),
         code => u64::from_le_bytes(code),
     };
-    text::mix(text::hash(place.street) ^ text::mix(area ^ u64::from(place.number) << 32) ^ u64::from(place.unit))
+    text::mix(
+        text::hash(place.street) ^ text::mix(area ^ u64::from(place.number) << 32) ^ u64::from(place.unit),
+    )
 }

@@ -50,7 +50,9 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
     for words in &family {
         let whole = words.concat();
         packer.word(Section::Family, &whole, sound(&whole), nickname::rows(&whole));
-        name::tokens(words).take(VALUES_MAX).for_each(|word| packer.number(Section::FamilyToken, text::hash(word.as_bytes())));
+        name::tokens(words)
+            .take(VALUES_MAX)
+            .for_each(|word| packer.number(Section::FamilyToken, text::hash(word.as_bytes())));
     }
     for date in record.birth_dates.iter().take(VALUES_MAX).filter(|date| !is_placeholder_date(**date)) {
         flags.impossible_date |= !date.exists();
@@ -168,7 +170,10 @@ fn phone(text: &str, region: Region) -> Option<u64> {
 fn email(text: &str) -> Option<String> {
     let text = text.trim().to_lowercase();
     let (local, domain) = text.split_once('@')?;
-    let nobody = matches!(local, "none" | "na" | "n/a" | "unknown" | "noemail" | "no" | "test" | "declined" | "patient");
+    let nobody = matches!(
+        local,
+        "none" | "na" | "n/a" | "unknown" | "noemail" | "no" | "test" | "declined" | "patient"
+    );
     (!local.is_empty() && domain.contains('.') && !nobody).then(|| text.clone())
 }
 

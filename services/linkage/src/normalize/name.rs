@@ -5,16 +5,64 @@ use crate::record::Name;
 
 /// Words that a clerk writes for a child who has no name yet.
 const NEWBORN: &[&str] = &[
-    "baby", "babyboy", "babygirl", "babya", "babyb", "bb", "bg", "boy", "boya", "boyb", "girl", "girla", "girlb",
-    "infant", "infantmale", "infantfemale", "nb", "newborn", "newbornboy", "newborngirl", "twin", "twina", "twinb",
-    "triplet", "male", "female",
+    "baby",
+    "babyboy",
+    "babygirl",
+    "babya",
+    "babyb",
+    "bb",
+    "bg",
+    "boy",
+    "boya",
+    "boyb",
+    "girl",
+    "girla",
+    "girlb",
+    "infant",
+    "infantmale",
+    "infantfemale",
+    "nb",
+    "newborn",
+    "newbornboy",
+    "newborngirl",
+    "twin",
+    "twina",
+    "twinb",
+    "triplet",
+    "male",
+    "female",
 ];
 
 /// Words that a clerk writes for somebody unknown, or for nobody.
 const UNIDENTIFIED: &[&str] = &[
-    "anon", "anonymous", "donotuse", "duplicate", "fnu", "lnu", "missing", "nfn", "nln", "nmn", "none",
-    "noname", "notgiven", "null", "patient", "test", "testing", "testpatient", "trauma", "unidentified", "unk",
-    "unknown", "unnamed", "xx", "xxx", "xxxx", "zztest", "zzztest",
+    "anon",
+    "anonymous",
+    "donotuse",
+    "duplicate",
+    "fnu",
+    "lnu",
+    "missing",
+    "nfn",
+    "nln",
+    "nmn",
+    "none",
+    "noname",
+    "notgiven",
+    "null",
+    "patient",
+    "test",
+    "testing",
+    "testpatient",
+    "trauma",
+    "unidentified",
+    "unk",
+    "unknown",
+    "unnamed",
+    "xx",
+    "xxx",
+    "xxxx",
+    "zztest",
+    "zzztest",
 ];
 
 const SUFFIXES: &[(&str, u8)] = &[
@@ -37,8 +85,8 @@ pub(crate) const SECOND: [u8; 2] = [1, 3];
 
 /// Particles of family names, which many unlike names share.
 const PARTICLES: &[&str] = &[
-    "al", "bin", "d", "da", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "ibn", "la", "las", "le", "los",
-    "mac", "mc", "o", "san", "santa", "st", "ten", "van", "von", "y",
+    "al", "bin", "d", "da", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "ibn", "la",
+    "las", "le", "los", "mac", "mc", "o", "san", "santa", "st", "ten", "van", "von", "y",
 ];
 
 /// A name, normalised.
@@ -127,16 +175,4 @@ pub(super) fn tokens(family: &[String]) -> impl Iterator<Item = &String> {
 
 fn suffix(word: &str) -> u8 {
     SUFFIXES.iter().find(|(written, _)| *written == word).map_or(0, |(_, number)| *number)
-}
-
-/// Returns how a suffix is written.
-pub(crate) fn suffix_text(number: u8) -> &'static str {
-    match number {
-        1 => "jr",
-        2 => "sr",
-        3 => "ii",
-        4 => "iii",
-        5 => "iv",
-        _ => "",
-    }
 }

@@ -72,9 +72,17 @@ pub(super) fn place(address: &Address) -> Place {
     while let Some(word) = line.next() {
         if UNIT_WORDS.contains(&word.as_str()) && line.peek().is_some() {
             place.unit = line.next().unwrap_or_default();
-        } else if place.number == 0 && street.len() < 3 && word.starts_with(|c: char| c.is_ascii_digit()) && !ordinal(&word) {
+        } else if place.number == 0
+            && street.len() < 3
+            && word.starts_with(|c: char| c.is_ascii_digit())
+            && !ordinal(&word)
+        {
             place.number = digits(&word);
-        } else if line.peek().is_none() && !street.is_empty() && word.chars().any(|c| c.is_ascii_digit()) && !ordinal(&word) {
+        } else if line.peek().is_none()
+            && !street.is_empty()
+            && word.chars().any(|c| c.is_ascii_digit())
+            && !ordinal(&word)
+        {
             // "12 Main Street #4" has lost its mark.
             place.unit = word;
         } else {

@@ -25,7 +25,7 @@ pub const POPULATION: u64 = 1_000_000;
 /// from 0.8 (2 bits) on. Two persons within 5 bits of each other, 32 to 1, are not told apart by a score alone.
 pub const THRESHOLDS: Thresholds = Thresholds { link_bits: 9.0, review_bits: 2.0, margin_bits: 5.0 };
 
-/// Passes that are too wide for an index that does not split its blocks: at any size some building or some usual name
+/// Passes that, next to the wide ones, are too wide for an index that does not split its blocks: at any size some building or some usual name
 /// would overfill one, and nobody in it would be linked any more. What they find alone says too little to link.
 const PASSES_WIDE: [Pass; 2] = [Pass::House, Pass::Names];
 
@@ -130,7 +130,8 @@ impl Index {
     pub fn prepare(&self, record: &Record) -> (Packed, Vec<i64>) {
         let prepared = prepare(record, REGION);
         let token = |key: block::Key| self.blinder.token(key.pass.name(), &key.parts.map(u64::to_be_bytes));
-        let keys = block::keys(prepared.view()).into_iter().filter(|key| !PASSES_WIDE.contains(&key.pass));
+        let tight = |key: &block::Key| !key.pass.is_wide() && !PASSES_WIDE.contains(&key.pass);
+        let keys = block::keys(prepared.view()).into_iter().filter(tight);
         let keys = keys.map(token).collect();
         (prepared, keys)
     }

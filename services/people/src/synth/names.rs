@@ -218,7 +218,9 @@ impl Names {
     ) -> String {
         let (alike, same_initial) = (chance(rng, TWIN_ALIKE), chance(rng, TWIN_SAME_INITIAL));
         let fits = |name: &str| {
-            name != first
+            !is_respelt(name, first)
+                && !self.nicknames(name).contains(&first)
+                && !self.nicknames(first).contains(&name)
                 && (!alike || shared_ends(name, first) >= ALIKE_LETTERS)
                 && (!same_initial || name.chars().next() == first.chars().next())
         };
@@ -243,6 +245,13 @@ fn shared_ends(one: &str, other: &str) -> usize {
     let front = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
     let back = one.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b).count();
     front.max(back)
+}
+
+/// True when one name is a spelling of the other, which no parents give to twins; "Hayden" and "Jayden" are not.
+fn is_respelt(one: &str, other: &str) -> bool {
+    let front = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let back = one.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b).count();
+    front > 0 && front + back + 1 >= one.chars().count().min(other.chars().count())
 }
 
 fn ranked(list: &'static str, shift: u32) -> Words {
