@@ -35,13 +35,13 @@ const LOCATED: usize = 500;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_in_one_process_on_sqlite() -> anyhow::Result<()> {
     let Some(data) = test_data() else { return Ok(()) };
-    journey(Cluster::builder(Topology::OneProcess).start().await?, &data).await
+    journey(Cluster::builder(Topology::OneProcess).matching(own()).start().await?, &data).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_in_six_processes_on_postgres() -> anyhow::Result<()> {
     let (Some(data), Some(_)) = (test_data(), postgres()) else { return Ok(()) };
-    journey(Cluster::builder(Topology::SixProcesses).start().await?, &data).await
+    journey(Cluster::builder(Topology::SixProcesses).matching(own()).start().await?, &data).await
 }
 
 /// Everybody is fed, with the national identifier that members know; the ED asks with what a corrupted record says, and
@@ -64,13 +64,15 @@ async fn journey(mut cluster: Cluster, data: &Path) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_by_what_nobody_has_said_before() -> anyhow::Result<()> {
     let Some(data) = test_data() else { return Ok(()) };
-    let cluster = Cluster::builder(Topology::InProcess).without_sources().start().await?;
+    let cluster = Cluster::builder(Topology::InProcess).matching(own()).without_sources().start().await?;
     let (fed, travellers) = split(febrl::read(&data)?);
     feed(&cluster, &fed).await?;
     let found = travellers_are_found(&cluster, &travellers).await?;
     assert!(found.right >= 400 && found.wrong == 0, "{found:?}");
     Ok(())
 }
+
+fn own() -> signpost::config::Matching { signpost::config::Matching { model: "/tmp/fid/model.json".into(), population: std::env::var("POP").map_or(10_000, |p| p.parse().unwrap()), region: "AU".into() } }
 
 /// Takes out corrupted duplicates of different people.
 fn split(people: Vec<Person>) -> (Vec<Person>, Vec<Person>) {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use signpost::{
     client::{self, Client, Party},
-    config::{Config, EXCHANGE, NetworkDefault, Service},
+    config::{Config, EXCHANGE, Matching, NetworkDefault, Service},
     pki, wiring,
 };
 use signpost_common::{db::Secret, rpc::token::User};
@@ -52,6 +52,7 @@ pub struct Builder {
     network_default: NetworkDefault,
     sources: bool,
     logs_everything: bool,
+    matching: Option<Matching>,
 }
 
 /// A running exchange and its members.
@@ -137,7 +138,7 @@ pub fn postgres() -> Option<String> {
 impl Cluster {
     /// Begins to describe a cluster: opt-out, with sources.
     pub fn builder(topology: Topology) -> Builder {
-        Builder { topology, network_default: NetworkDefault::OptOut, sources: true, logs_everything: false }
+        Builder { topology, network_default: NetworkDefault::OptOut, sources: true, logs_everything: false, matching: None }
     }
 
     /// Starts a cluster in this process, opt-out, with sources.
@@ -275,6 +276,13 @@ impl Builder {
         self
     }
 
+    /// Compares records by a model of their own population.
+    #[must_use]
+    pub fn matching(mut self, matching: Matching) -> Self {
+        self.matching = Some(matching);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> anyhow::Result<Cluster> {
         let dir = tempfile::tempdir()?;
@@ -299,6 +307,7 @@ impl Builder {
             ..Config::default()
         };
         config.consent.network_default = self.network_default;
+        config.matching = self.matching.unwrap_or(config.matching);
         config.telemetry.filter = match self.logs_everything {
             true => "trace".into(),
             false => std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()),

@@ -7,11 +7,15 @@ use std::io::{self, Chain, Read};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 
+/// Bytes read from a file at once.
+const BUFFER_BYTES: usize = 1 << 18;
+
 type Source<R> = Chain<R, &'static [u8]>;
 
-/// Reads rows one after another; any number of cells, surrounding space trimmed.
+/// Reads rows one after another; any number of cells.
 pub struct Rows<R: Read> {
     reader: Reader<Source<R>>,
+    record: ByteRecord,
 }
 
 /// A row, or why it is none.
@@ -21,7 +25,7 @@ pub struct Row {
     pub line: u64,
     /// Byte at which it ends.
     pub end: u64,
-    /// Its cells; the text says what is wrong with it.
+    /// Its cells, without surrounding space; the text says what is wrong with it.
     pub cells: Result<StringRecord, &'static str>,
 }
 
@@ -29,31 +33,40 @@ impl<R: Read> Rows<R> {
     /// Reads from a file.
     pub fn new(file: R) -> Self {
         let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).trim(csv::Trim::All);
+        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
+        builder.buffer_capacity(BUFFER_BYTES);
         // The last line may lack its end.
-        Self { reader: builder.from_reader(file.chain(&b"\n"[..])) }
+        Self { reader: builder.from_reader(file.chain(&b"\n"[..])), record: ByteRecord::new() }
     }
 
     /// Returns the next row; `None` at the end. Blank lines are passed over.
     pub fn next_row(&mut self) -> io::Result<Option<Row>> {
-        let mut record = ByteRecord::new();
-        loop {
-            if !self.reader.read_byte_record(&mut record)? {
-                return Ok(None);
-            }
-            let blank = record.len() <= 1 && record.get(0).unwrap_or_default().trim_ascii().is_empty();
-            if !blank {
-                break;
-            }
-        }
-        let inside = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
-        let (line, end) = (self.reader.position().line() - 1 - inside, self.reader.position().byte());
+        let Some((line, bytes)) = self.next_bytes()? else { return Ok(None) };
+        // A clone would be as large as the largest row so far.
+        let mut record = ByteRecord::with_capacity(bytes.as_slice().len(), bytes.len());
+        bytes.iter().for_each(|cell| record.push_field(cell.trim_ascii()));
         let cells = match StringRecord::from_byte_record(record) {
             Ok(cells) if line == 1 => Ok(without_mark(&cells)),
             Ok(cells) => Ok(cells),
             Err(_) => Err("is not UTF-8"),
         };
-        Ok(Some(Row { line, end, cells }))
+        Ok(Some(Row { line, end: self.reader.position().byte(), cells }))
+    }
+
+    /// Returns the line and the bytes of the next row as they stand in the file, with surrounding space; `None` at the
+    /// end. Blank lines are passed over.
+    pub fn next_bytes(&mut self) -> io::Result<Option<(u64, &ByteRecord)>> {
+        loop {
+            if !self.reader.read_byte_record(&mut self.record)? {
+                return Ok(None);
+            }
+            let blank = self.record.len() <= 1 && self.record.as_slice().trim_ascii().is_empty();
+            if !blank {
+                break;
+            }
+        }
+        let inside = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(Some((self.reader.position().line() - 1 - inside, &self.record)))
     }
 }
 

@@ -77,10 +77,17 @@ impl Drop for Telemetry {
     }
 }
 
+/// Libraries that log what they are given, which may be a patient's: never heard, whatever the filter says.
+const SILENT: [&str; 1] = ["rlibphonenumber=off"];
+
 /// Starts logging, and traces and metrics when an endpoint is set. Once a process.
 pub fn start(config: &Config) -> Result<Telemetry, Error> {
     let filter =
         EnvFilter::try_new(&config.filter).map_err(|error| Error::Filter(config.filter.clone(), error))?;
+    let silenced = |filter: EnvFilter, directive: &str| {
+        filter.add_directive(directive.parse().expect("invariant: a library and a level"))
+    };
+    let filter = SILENT.into_iter().fold(filter, silenced);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         Format::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),

@@ -3,6 +3,8 @@
 //! Keys are compound, so that blocks stay small at any population: a lone surname never blocks. A record is compared
 //! with those that share at least one key. Name pairs are unordered, so that swapped names meet; so are day and month.
 
+use std::fmt;
+
 use crate::{
     packed::{Place, Section, View},
     text::{hash, mix},
@@ -107,13 +109,20 @@ impl Pass {
     }
 }
 
-/// A blocking key: the pass it belongs to and up to three parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A blocking key: the pass it belongs to and up to three parts. `Debug` shows no part: some are a birth date or a phone
+/// number as it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Pass.
     pub pass: Pass,
-    /// Parts, hashed; 0 where a pass has fewer.
+    /// Parts, mostly hashes; 0 where a pass has fewer.
     pub parts: [u64; 3],
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, redacted)", self.pass.name())
+    }
 }
 
 impl Key {
@@ -241,3 +250,6 @@ pub(crate) fn refinements(record: View<'_>) -> [u64; 6] {
         place.as_ref().and_then(house).unwrap_or(0),
     ]
 }
+
+#[cfg(test)]
+mod tests;

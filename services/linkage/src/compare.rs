@@ -3,22 +3,24 @@
 //! Every value of one record is compared with every value of the other, and the strongest agreement counts: a prior
 //! name or an old phone number of a person is evidence too.
 
+use std::fmt;
+
 use crate::{
     nickname,
     normalize::name,
-    packed::{Place, Section, View, Word},
+    packed::{FEMALE, Place, Section, View, Word},
     pattern::{
         DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL,
-        address, birth_date, family, given, middle,
+        address, birth_date, family, given, identifier, middle,
     },
-    text::{digit_edits, one_edit, share_at_least, similarity},
+    text::{digit_edits, one_edit, share_at_least, similarity, within_edits},
 };
 
 /// Years between a parent and a child.
 const GENERATION_YEARS: std::ops::RangeInclusive<u32> = 15..=50;
 
-/// How two records agree.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How two records agree. `Debug` shows levels, not of which names.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Level of each field.
     pub pattern: Pattern,
@@ -26,6 +28,12 @@ pub struct Comparison {
     pub given: u32,
     /// Hash of the family name that agrees exactly; 0 when none does.
     pub family: u32,
+}
+
+impl fmt::Debug for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.fmt(f)
+    }
 }
 
 /// Compares two records. The order of the two does not matter.
@@ -41,6 +49,9 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
     if given > given::SWAPPED && family > family::CLOSE && crosses(a, b) && crosses(b, a) {
         // One joint level: the family name then adds nothing of its own.
         (given, family) = (given::SWAPPED, MISSING);
+    }
+    if family == family::DIFFERENT && a.sex() == FEMALE && b.sex() == FEMALE {
+        family = family::DIFFERENT_OF_WOMEN;
     }
     // A middle name that has become the first is not in the middle any more.
     let middle = if given == given::MIDDLE_AS_FIRST { MISSING } else { middles(a, b) };
@@ -311,8 +322,10 @@ fn identifier_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
     match (a.0 == b.0, a.1 == b.1) {
         (false, _) => MISSING,
         (true, true) => EXACT,
-        (true, false) if one_edit(a.1, b.1) => ONE_EDIT,
-        (true, false) => DIFFERENT_OF_3,
+        (true, false) if one_edit(a.1, b.1) => identifier::ONE_EDIT,
+        // Two slips in a long number are likelier than two numbers that are so alike.
+        (true, false) if a.1.len().min(b.1.len()) >= 7 && within_edits(a.1, b.1, 2) => identifier::TWO_EDITS,
+        (true, false) => identifier::DIFFERENT,
     }
 }
 
@@ -331,3 +344,6 @@ fn mother_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
         false => DIFFERENT_OF_3,
     }
 }
+
+#[cfg(test)]
+mod tests;

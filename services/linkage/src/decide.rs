@@ -10,7 +10,7 @@ use crate::{
     model::{Component, Model, Score, bits},
     packed::View,
     pattern::{
-        DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Pattern, address, birth_date, family, given, middle,
+        DIFFERENT_OF_2, EXACT, Field, Pattern, address, birth_date, family, given, identifier, middle,
     },
 };
 
@@ -44,6 +44,8 @@ pub enum Stop {
     TwinPattern,
     /// Born a generation apart.
     GenerationConflict,
+    /// Another family name, and nothing of the home agrees.
+    FamilyNameConflict,
     /// A child that has no name yet.
     Newborn,
     /// Somebody whom nobody could identify.
@@ -61,6 +63,7 @@ impl Stop {
             Self::IdentifierConflict => "IDENTIFIER_CONFLICT",
             Self::TwinPattern => "TWIN_PATTERN",
             Self::GenerationConflict => "GENERATION_CONFLICT",
+            Self::FamilyNameConflict => "FAMILY_NAME_CONFLICT",
             Self::Newborn => "NEWBORN",
             Self::Unidentified => "UNIDENTIFIED",
             Self::TwoPersons => "TWO_PERSONS",
@@ -123,20 +126,31 @@ pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
         given::CLOSE => level(Field::Middle) == middle::DIFFERENT || level(Field::Sex) == DIFFERENT_OF_2,
         _ => false,
     };
+    let families = model.has_families();
     let may_be = |components: &[Component]| {
         let posterior = model.posterior(comparison);
-        components.iter().map(|component| posterior[*component as usize]).sum::<f64>() > SHARE_MAX
+        families && components.iter().map(|component| posterior[*component as usize]).sum::<f64>() > SHARE_MAX
     };
+    // Nobody shares name, birth date and neighbourhood with somebody else: one of the identifiers is wrong.
+    let near = matches!(level(Field::Address), EXACT..=address::AREA_EXACT | address::LINE_DIFFERENT);
+    let told = (home || near)
+        && (EXACT..=given::CLOSE).contains(&level(Field::Given))
+        && (EXACT..=family::CLOSE).contains(&level(Field::Family))
+        && level(Field::BirthDate) == EXACT;
     let twins = !known && level(Field::BirthDate) == EXACT && kin && other_name;
     let generations = !known && level(Field::BirthDate) == birth_date::GENERATION;
+    // A man who has another family name is another man, unless he is at home.
+    let renamed =
+        !known && !home && level(Field::Email) != EXACT && level(Field::Family) == family::DIFFERENT;
     match () {
         () if level(Field::Suffix) == DIFFERENT_OF_2 => Some(Stop::SuffixConflict),
         () if level(Field::BirthOrder) == DIFFERENT_OF_2 => Some(Stop::MultipleBirthConflict),
-        () if level(Field::Identifier) == DIFFERENT_OF_3 => Some(Stop::IdentifierConflict),
+        () if level(Field::Identifier) == identifier::DIFFERENT && !told => Some(Stop::IdentifierConflict),
         () if twins && may_be(&[Component::Twin]) => Some(Stop::TwinPattern),
         () if generations && may_be(&[Component::Namesake, Component::Household]) => {
             Some(Stop::GenerationConflict)
         }
+        () if renamed => Some(Stop::FamilyNameConflict),
         () => None,
     }
 }
@@ -231,6 +245,8 @@ impl<P> Considered<P> {
         self.agreement = self.agreement.best(score.comparison.pattern);
         if score.bits > self.best.bits {
             (self.best, self.stop) = (score, stop);
+        } else if score.bits == self.best.bits {
+            self.stop = self.stop.or(stop);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::{
     model::placeholder,
+    normalize::VALUES_MAX,
     text::{self, TEXT_MAX},
 };
 
@@ -17,6 +18,9 @@ pub const VERSION: u8 = 1;
 const SECTIONS: usize = 11;
 const HEAD: usize = 4 + 2 * SECTIONS;
 const PLACE_HEAD: usize = 40;
+
+/// The number of the sex "female"; "male" is the next.
+pub(crate) const FEMALE: u8 = 1;
 
 /// A field's values inside the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,28 @@ pub(crate) enum Section {
     RecordNumber,
     Mother,
 }
+
+/// What the values of a section look like, and how many there are at most.
+enum Shape {
+    /// So many bytes each.
+    Fixed(usize, usize),
+    /// A head of so many bytes, a length, a text.
+    Texts(usize, usize),
+}
+
+const SHAPES: [Shape; SECTIONS] = [
+    Shape::Texts(12, VALUES_MAX),
+    Shape::Texts(4, VALUES_MAX),
+    Shape::Texts(12, VALUES_MAX),
+    Shape::Fixed(8, VALUES_MAX * VALUES_MAX),
+    Shape::Fixed(4, VALUES_MAX),
+    Shape::Texts(PLACE_HEAD, VALUES_MAX),
+    Shape::Fixed(8, VALUES_MAX),
+    Shape::Fixed(16, VALUES_MAX),
+    Shape::Texts(4, VALUES_MAX),
+    Shape::Fixed(16, VALUES_MAX),
+    Shape::Texts(4, 1),
+];
 
 /// What is remarkable about a record as a whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -252,15 +278,22 @@ impl<'a> View<'a> {
         usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
     }
 
-    /// True when every value lies inside its section and the sections fill the bytes.
+    /// True when every value lies inside its section, the sections fill the bytes, and none has more or longer values
+    /// than normalisation makes: work on a record stays within bounds, whatever is stored.
     fn is_sound(self) -> bool {
         let mut from = HEAD;
-        for (section, head) in [12, 4, 12, 0, 0, PLACE_HEAD, 0, 0, 4, 0, 4].into_iter().enumerate() {
+        for (section, shape) in SHAPES.into_iter().enumerate() {
             let to = self.end(section);
             let Some(bytes) = self.0.get(from..to) else { return false };
-            let size = [1, 1, 1, 8, 4, 1, 8, 16, 1, 16, 1][section];
-            let read: usize = values(bytes, head).map(|(_, text)| head + 1 + text.len()).sum();
-            if (head > 0 && read != bytes.len()) || bytes.len() % size != 0 {
+            let sound = match shape {
+                Shape::Fixed(size, most) => bytes.len() % size == 0 && bytes.len() <= size * most,
+                Shape::Texts(head, most) => {
+                    let read: usize = values(bytes, head).map(|(_, text)| head + 1 + text.len()).sum();
+                    let short = values(bytes, head).all(|(_, text)| text.len() <= TEXT_MAX);
+                    read == bytes.len() && short && values(bytes, head).count() <= most
+                }
+            };
+            if !sound {
                 return false;
             }
             from = to;
@@ -289,7 +322,7 @@ fn long(bytes: &[u8]) -> u64 {
 }
 
 /// Builds the form, field by field, in any order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Packer {
     sections: [Vec<u8>; SECTIONS],
 }
@@ -416,3 +449,6 @@ impl Packer {
 fn short_hash(text: &str) -> u32 {
     text::hash(text.as_bytes()) as u32
 }
+
+#[cfg(test)]
+mod tests;

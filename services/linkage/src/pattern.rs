@@ -56,10 +56,10 @@ const PLACES: [(u32, u64); FIELDS] = [
     (18, 31),
     (23, 3),
     (25, 3),
-    (27, 3),
-    (29, 3),
-    (31, 3),
-    (33, 3),
+    (27, 7),
+    (30, 3),
+    (32, 3),
+    (34, 3),
 ];
 
 const GIVEN: &[&str] = &[
@@ -75,7 +75,8 @@ const GIVEN: &[&str] = &[
     "different",
 ];
 const MIDDLE: &[&str] = &["missing", "exact", "initial", "similar", "different"];
-const FAMILY: &[&str] = &["missing", "exact", "shared part", "close", "similar", "different"];
+const FAMILY: &[&str] =
+    &["missing", "exact", "shared part", "close", "similar", "different, of women", "different"];
 const SUFFIX: &[&str] = &["missing", "exact", "different"];
 const BIRTH_DATE: &[&str] = &[
     "missing",
@@ -115,7 +116,7 @@ const ADDRESS: &[&str] = &[
 ];
 const PHONE: &[&str] = &["missing", "exact", "one edit", "different"];
 const EMAIL: &[&str] = &["missing", "exact", "same local part", "different"];
-const IDENTIFIER: &[&str] = &["missing", "exact", "one edit", "different"];
+const IDENTIFIER: &[&str] = &["missing", "exact", "one edit", "two edits", "different"];
 const RECORD_NUMBER: &[&str] = &["missing", "exact", "different"];
 const BIRTH_ORDER: &[&str] = &["missing", "exact", "different", "unnamed of several"];
 const MOTHER: &[&str] = &["missing", "exact", "close", "different"];
@@ -159,7 +160,9 @@ pub mod family {
     pub const SHARED_PART: Level = 2;
     pub const CLOSE: Level = 3;
     pub const SIMILAR: Level = 4;
-    pub const DIFFERENT: Level = 5;
+    /// Women take another name more often than men.
+    pub const DIFFERENT_OF_WOMEN: Level = 5;
+    pub const DIFFERENT: Level = 6;
 }
 
 /// Levels of birth dates.
@@ -177,6 +180,15 @@ pub mod birth_date {
     pub const DIFFERENT: Level = 10;
 }
 
+/// Levels of identifiers.
+#[expect(missing_docs, reason = "the names are those of the list of levels")]
+pub mod identifier {
+    use super::Level;
+    pub const ONE_EDIT: Level = 2;
+    pub const TWO_EDITS: Level = 3;
+    pub const DIFFERENT: Level = 4;
+}
+
 /// Levels of addresses.
 #[expect(missing_docs, reason = "the names are those of the list of levels")]
 pub mod address {
@@ -191,7 +203,7 @@ pub mod address {
     pub const AREA_DIFFERENT: Level = 19;
 }
 
-/// Level of one digit or letter that differs, of phones and identifiers.
+/// Level of one digit that differs, of phones.
 pub const ONE_EDIT: Level = 2;
 
 /// Level of the birth order at which one record is of a child of a multiple birth that has no name yet, and nothing says

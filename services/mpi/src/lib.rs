@@ -27,6 +27,8 @@ pub struct Config {
     pub database: db::Location,
     /// Turns blocking keys into tokens; the same key must be used for the life of the database.
     pub blinder: Blinder,
+    /// How records are compared.
+    pub matching: domain::Matching,
 }
 
 /// What the service needs from others.
@@ -41,7 +43,7 @@ pub struct Deps {
 /// Opens the database and returns the service.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let store = Arc::from(store::open(&config.database).await?);
-    let index = domain::Index::new(config.blinder);
+    let index = domain::Index::new(config.blinder, config.matching);
     let service = service::Service { store, index: Arc::new(index), audit: deps.audit, clock: deps.clock };
     let server = MasterPatientIndexServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Routes::new(server))

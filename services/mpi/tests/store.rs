@@ -11,7 +11,7 @@ use signpost_common::{
 };
 use signpost_linkage::{Date, Name, Record};
 use signpost_mpi::{
-    domain::{Incoming, Index},
+    domain::{Incoming, Index, Matching},
     store::{self, By, Decider, Error, Registered, Store},
 };
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
@@ -21,7 +21,7 @@ const STEWARD: Decider<'static> =
     Decider { actor: "op/sam", reason: "looked", model_version: "start-1", now_us: 9 };
 
 fn index() -> Index {
-    Index::new(Blinder::new(&[7; 32]).unwrap())
+    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
 }
 
 fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &str) -> Incoming {

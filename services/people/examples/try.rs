@@ -9,21 +9,14 @@ use std::{
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let (input, out) = (&args[1], &args[2]);
-    let renamed: Vec<Renamed> =
-        args[3..].iter().filter(|a| a.contains('=')).map(|a| a.parse()).collect::<Result<_, _>>()?;
     let t = Instant::now();
-    let mut people = People::default();
-    people.read(input, File::open(input)?, &Options { renamed, region: Region::US })?;
-    eprintln!(
-        "read {:?}: {} records, {} bytes, lost rows {} cells {}",
-        t.elapsed(),
-        people.corpus.len(),
-        people.corpus.bytes(),
-        people.rows_lost,
-        people.cells_lost
-    );
+    let options = Options { renamed: vec![], region: Region::US };
+    let input_ = Input::new(input, File::open(input)?, &options)?;
+    let mut problems = signpost_people::problems::Problems::default();
+    let people = read(vec![input_], &options, &mut problems, &|_| ())?;
+    eprintln!("read {:?}: {} records", t.elapsed(), people.corpus.len());
     let People { corpus, ids, .. } = people;
-    let (corpus, placeholders) = without_placeholders(corpus);
+    let (corpus, placeholders) = without_placeholders(corpus, None);
     eprintln!("placeholders {:?}: {}", t.elapsed(), placeholders.len());
     let blocked = bulk::block(&corpus);
     eprintln!("blocked {:?}: {} pairs", t.elapsed(), blocked.len());

@@ -81,12 +81,26 @@ pub struct Config {
     pub tls: tls::Files,
     /// Logs, traces, metrics.
     pub telemetry: telemetry::Config,
+    /// How the master patient index compares records.
+    pub matching: Matching,
     /// Consent.
     pub consent: Consent,
     /// Where the other services are, when they are not in this process.
     pub peers: Peers,
     /// A member's document source.
     pub source: Source,
+}
+
+/// Settings of matching.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matching {
+    /// Model file that `signpost people train` made; empty for the one that is shipped.
+    pub model: PathBuf,
+    /// Records that the network holds, about: among more, a chance agreement is likelier.
+    pub population: u64,
+    /// Country of phone numbers that name none, two letters (ISO 3166).
+    pub region: String,
 }
 
 /// Settings of consent.
@@ -145,6 +159,7 @@ impl Default for Config {
                 key: pki.join("exchange/key.pem"),
             },
             telemetry: telemetry::Config::default(),
+            matching: Matching { model: PathBuf::new(), population: 1_000_000, region: "US".into() },
             consent: Consent { network_default: NetworkDefault::OptOut },
             peers: Peers {
                 server_name: "exchange".into(),

@@ -26,10 +26,13 @@ use signpost_common::{
         tls,
     },
 };
+use signpost_linkage::Model;
+use signpost_mpi::domain::Matching;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use crate::{
+    config,
     config::{Config, EXCHANGE, Service},
     pki,
 };
@@ -183,7 +186,8 @@ impl House<'_> {
 
     async fn build_mpi(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Mpi)? else { return Ok(()) };
-        let config = signpost_mpi::Config { database, blinder: blinder(&self.config.blinding_key)? };
+        let blinder = blinder(&self.config.blinding_key)?;
+        let config = signpost_mpi::Config { database, blinder, matching: matching(&self.config.matching)? };
         let deps = signpost_mpi::Deps { audit: audit.clone(), clock: self.clock.clone() };
         self.keep(Service::Mpi, signpost_mpi::build(config, deps).await)
     }
@@ -286,4 +290,19 @@ pub async fn migrate(config: &Config, only: &[Service]) -> anyhow::Result<Vec<Se
         done.push(service);
     }
     Ok(done)
+}
+
+fn matching(settings: &config::Matching) -> anyhow::Result<Matching> {
+    let model = match settings.model.as_os_str().is_empty() {
+        true => Model::default(),
+        false => {
+            let at = || format!("reading the model {}", settings.model.display());
+            Model::from_json(&std::fs::read_to_string(&settings.model).with_context(at)?).with_context(at)?
+        }
+    };
+    let region = settings.region.parse();
+    let region = region.map_err(|_| {
+        anyhow::anyhow!("the setting `matching.region` must be the two letters of a country, such as US")
+    })?;
+    Ok(Matching { model: model.for_population(settings.population), region })
 }

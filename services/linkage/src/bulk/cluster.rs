@@ -32,29 +32,42 @@ pub enum Constraint {
 
 /// Decisions of people, by pair of records.
 #[derive(Debug, Clone, Default)]
-pub struct Constraints(FxHashMap<(u32, u32), Constraint>);
+pub struct Constraints {
+    pairs: FxHashMap<(u32, u32), Constraint>,
+    /// Records that each record must not be linked with.
+    apart: FxHashMap<u32, Vec<u32>>,
+}
 
 impl Constraints {
     /// Adds a decision; the order of the two records does not matter, and a later decision replaces an earlier one.
     pub fn insert(&mut self, a: u32, b: u32, constraint: Constraint) {
-        self.0.insert((a.min(b), a.max(b)), constraint);
+        let before = self.pairs.insert((a.min(b), a.max(b)), constraint);
+        for (from, to) in [(a, b), (b, a)] {
+            let apart = self.apart.entry(from).or_default();
+            match constraint {
+                Constraint::CannotLink if before != Some(constraint) => apart.push(to),
+                Constraint::CannotLink => {}
+                Constraint::MustLink => apart.retain(|other| *other != to),
+            }
+        }
     }
 
     /// Returns the decision on two records.
     pub fn get(&self, a: u32, b: u32) -> Option<Constraint> {
-        if self.0.is_empty() { None } else { self.0.get(&(a.min(b), a.max(b))).copied() }
+        self.pairs.get(&(a.min(b), a.max(b))).copied()
     }
 
     /// Returns every pair that must be linked, in order.
     fn must_links(&self) -> Vec<(u32, u32)> {
-        let mut pairs: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(_, constraint)| **constraint == Constraint::MustLink)
-            .map(|(pair, _)| *pair)
-            .collect();
+        let must = self.pairs.iter().filter(|(_, constraint)| **constraint == Constraint::MustLink);
+        let mut pairs: Vec<_> = must.map(|(pair, _)| *pair).collect();
         pairs.sort_unstable();
         pairs
+    }
+
+    /// Returns the records that a record must not be linked with.
+    fn apart(&self, record: u32) -> &[u32] {
+        if self.apart.is_empty() { &[] } else { self.apart.get(&record).map_or(&[], Vec::as_slice) }
     }
 }
 
@@ -85,7 +98,10 @@ impl<'a> Groups<'a> {
             together: vec![],
         };
         for (a, b) in constraints.must_links() {
-            groups.merge(groups.group[a as usize], groups.group[b as usize], CLIP_BITS as f32);
+            let (g, h) = (groups.group[a as usize], groups.group[b as usize]);
+            if !groups.kept_apart(g, h) {
+                groups.merge(g, h, CLIP_BITS as f32);
+            }
         }
         groups
     }
@@ -132,6 +148,9 @@ impl<'a> Groups<'a> {
 
     /// Returns the mean weight over the pairs between two groups, in bits; very low when somebody keeps them apart.
     fn between(&self, g: u32, h: u32) -> f64 {
+        if self.kept_apart(g, h) {
+            return KEPT_APART_BITS;
+        }
         let (left, right) = (self.sample(g), self.sample(h));
         let mut sum = 0.0;
         for a in &left {
@@ -140,15 +159,18 @@ impl<'a> Groups<'a> {
                 let score = self.model.score(x, y);
                 let conflict =
                     stop(self.model, &score.comparison, x, y).is_some_and(|stop| stop.is_conflict());
-                sum += match self.constraints.get(*a, *b) {
-                    Some(Constraint::CannotLink) => return KEPT_APART_BITS,
-                    Some(Constraint::MustLink) => CLIP_BITS,
-                    None if conflict => -CLIP_BITS,
-                    None => score.bits.clamp(-CLIP_BITS, CLIP_BITS),
-                }
+                sum += if conflict { -CLIP_BITS } else { score.bits.clamp(-CLIP_BITS, CLIP_BITS) };
             }
         }
         sum / (left.len() * right.len()) as f64
+    }
+
+    /// True when somebody said of records of the two groups that they are two persons'.
+    fn kept_apart(&self, g: u32, h: u32) -> bool {
+        let apart = |record: &u32| {
+            self.constraints.apart(*record).iter().any(|other| self.group[*other as usize] == h)
+        };
+        self.members[g as usize].iter().any(apart)
     }
 
     /// A group's records; of large ones some, chosen by what they say, not by their number.

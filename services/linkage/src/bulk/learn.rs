@@ -88,7 +88,7 @@ fn frequency(corpus: &Corpus, section: Section) -> Frequency {
     Frequency::new(counts.into_iter())
 }
 
-/// Most families that may share a value of each kind before it is nobody's.
+/// Most families, and most birth dates, that may share a value of each kind before it is nobody's.
 fn families_max(kind: Kind) -> usize {
     match kind {
         Kind::Identifier => 3,
@@ -109,18 +109,27 @@ impl Placeholders {
     pub fn find(corpus: &Corpus) -> Self {
         let mut found = Self::default();
         for kind in [Kind::Phone, Kind::Email, Kind::Identifier, Kind::Address] {
-            let mut entries: Vec<(u64, u32)> = (0..corpus.len() as u32)
+            let mut entries: Vec<(u64, u32, u32)> = (0..corpus.len() as u32)
                 .into_par_iter()
                 .flat_map_iter(|record| {
                     let view = corpus.view(record);
                     let family = view.words(Section::Family).next().map_or(0, |word| word.sound);
-                    values(view).filter(move |(of, _)| *of == kind).map(move |(_, value)| (value, family))
+                    let birth = view.birth_dates().next().unwrap_or(0);
+                    values(view)
+                        .filter(move |(of, _)| *of == kind)
+                        .map(move |(_, value)| (value, family, birth))
                 })
                 .collect();
             entries.par_sort_unstable();
             entries.dedup();
             let most = families_max(kind);
-            let shared = entries.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > most);
+            let unlike = |block: &&[(u64, u32, u32)]| {
+                let families = block.chunk_by(|a, b| a.1 == b.1).count();
+                // Misspelt names of one person do not make unlike people.
+                families > most
+                    && block.iter().map(|(_, _, birth)| birth).collect::<FxHashSet<_>>().len() > most
+            };
+            let shared = entries.chunk_by(|a, b| a.0 == b.0).filter(unlike);
             shared.for_each(|block| found.insert(kind, block[0].0));
         }
         for date in frequent_dates(corpus) {

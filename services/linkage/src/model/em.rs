@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{COMPONENTS, Component, Levels};
+use super::{COMPONENTS, Component, FAMILIES_MIN, Levels};
 use crate::pattern::{
     EXACT, FIELDS, Field, LEVELS_MAX, Level, MISSING, Pattern, UNNAMED_OF_SEVERAL, address, birth_date,
     family, given,
@@ -26,9 +26,6 @@ const SMOOTHING_RANDOM: f64 = 0.1;
 
 /// Least prior of a component, in pairs of the file.
 const PAIRS_MIN: f64 = 1.0;
-
-/// Fewest pairs of a household, for each pair of one person, in a file that holds families.
-const HOUSEHOLD_MIN: f64 = 0.02;
 
 /// Pairs of a component that is left out.
 const PAIRS_NONE: f64 = 0.01;
@@ -124,7 +121,7 @@ fn start(pattern: Pattern) -> [f64; COMPONENTS] {
 fn without_families(mut totals: [f64; COMPONENTS]) -> [f64; COMPONENTS] {
     let [same, household, twin, namesake, _] = &mut totals;
     *same = same.max(PAIRS_MIN);
-    if *household < HOUSEHOLD_MIN * *same {
+    if *household < FAMILIES_MIN * *same {
         [*household, *twin, *namesake] = [PAIRS_NONE; 3];
     }
     let most = RARE_MAX * same.min(*household);

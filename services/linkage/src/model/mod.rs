@@ -81,6 +81,9 @@ impl Component {
     }
 }
 
+/// Fewest pairs of a household, for each pair of one person, in a population that holds families.
+pub(crate) const FAMILIES_MIN: f64 = 0.02;
+
 /// One number for each component; the tail is filler, so that a row fills a vector register.
 type Row = [f32; 8];
 
@@ -166,6 +169,21 @@ impl Model {
     pub fn for_population(self, records: u64) -> Self {
         let tables = Box::new(tables(&self.rates, &self.levels, &self.frequencies, records));
         Self { tables, ..self }
+    }
+
+    /// Returns the model corrected by what people decided of pairs, when they are enough: the weight that the model gave, in
+    /// bits, and whether the two were one person's.
+    #[must_use]
+    pub fn calibrated(self, labels: &[(f64, bool)]) -> Self {
+        match Calibration::learn(labels) {
+            Some(calibration) => Self { calibration, ..self },
+            None => self,
+        }
+    }
+
+    /// True when the population holds families: where it does not, what looks like a relative is an error of writing.
+    pub fn has_families(&self) -> bool {
+        self.rates[Component::Household as usize] > FAMILIES_MIN * self.rates[Component::Same as usize]
     }
 
     /// Scores two records; the order does not matter.

@@ -10,7 +10,7 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::{
     nickname,
-    packed::{Flags, Packed, Packer, Section},
+    packed::{FEMALE, Flags, Packed, Packer, Section},
     record::{Date, Identifier, Record, Sex},
     text::{self, TEXT_MAX},
 };
@@ -35,8 +35,8 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
             name = name::Names { unidentified: true, ..name::Names::default() };
         }
         flags.newborn |= name.newborn;
-        birth_order = birth_order.or(name.birth_order);
         flags.unidentified |= name.unidentified;
+        birth_order = birth_order.or(name.birth_order);
         suffix = if suffix == 0 { name.suffix } else { suffix };
         push(&mut given, name.given);
         push(&mut given, name.double);
@@ -45,6 +45,9 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
             family.push(name.family);
         }
     }
+    // Who got a name later is not nameless any more.
+    flags.newborn &= given.is_empty();
+    flags.unidentified &= given.is_empty() && family.is_empty();
     given.iter().for_each(|name| packer.word(Section::Given, name, sound(name), nickname::rows(name)));
     middle.iter().for_each(|name| packer.text(Section::Middle, name));
     for words in &family {
@@ -87,8 +90,8 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
     }
     let sex = match record.sex {
         None => 0,
-        Some(Sex::Female) => 1,
-        Some(Sex::Male) => 2,
+        Some(Sex::Female) => FEMALE,
+        Some(Sex::Male) => FEMALE + 1,
     };
     flags.multiple_birth = birth_order.is_some();
     packer.finish(flags, sex, suffix, birth_order.unwrap_or(0))
@@ -102,7 +105,7 @@ pub fn words(text: &str) -> Vec<String> {
         'a'..='z' | '0'..='9' => word.push(c),
         'A'..='Z' => word.push(c.to_ascii_lowercase()),
         // An apostrophe stands inside a name, other punctuation between two.
-        '\'' | '’' | '‘' | '`' | 'ʼ' | '.' => {}
+        '\'' | '’' | '‘' | '`' | 'ʼ' | '′' | '.' => {}
         _ if c.is_alphanumeric() && !c.is_ascii() => {
             let latin = deunicode::deunicode_char(c).unwrap_or_default();
             word.extend(latin.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
@@ -113,12 +116,26 @@ pub fn words(text: &str) -> Vec<String> {
     if text.is_ascii() {
         text.chars().for_each(|c| take(c, &mut word));
     } else {
-        text.nfkd().filter(|c| !is_combining_mark(*c)).for_each(|c| take(c, &mut word));
+        let visible = text.chars().filter(|c| !is_invisible(*c));
+        // What is left of a letter with its marks is put together again: a syllable is transliterated as a whole.
+        visible.nfkd().filter(|c| !is_dropped_mark(*c)).nfc().for_each(|c| take(c, &mut word));
     }
     if !word.is_empty() {
         words.push(word);
     }
     words
+}
+
+/// Characters that nobody sees, and the accent that is typed as an apostrophe and would come apart.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '´' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}')
+}
+
+/// True for accents, and for the points of Hebrew and Arabic, which a writer may leave out; not for the vowel signs of the
+/// scripts of India and the voicing marks of Japanese, without which a name is another.
+fn is_dropped_mark(c: char) -> bool {
+    let optional = matches!(c, '\u{300}'..='\u{36f}' | '\u{590}'..='\u{6ff}');
+    is_combining_mark(c) && (optional || !(c.is_alphanumeric() || matches!(c, '\u{3099}' | '\u{309a}')))
 }
 
 fn push(list: &mut Vec<String>, value: String) {

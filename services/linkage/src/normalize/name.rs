@@ -89,8 +89,11 @@ const PARTICLES: &[&str] = &[
     "las", "le", "los", "mac", "mc", "o", "san", "santa", "st", "ten", "van", "von", "y",
 ];
 
+/// Marks between the halves of a double name.
+const HYPHENS: [char; 4] = ['-', '\u{2010}', '\u{2011}', '\u{2013}'];
+
 /// A name, normalised.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Names {
     pub(super) given: String,
     /// A double given name in one word: "Anne-Marie" is written "Annemarie", too.
@@ -111,28 +114,30 @@ pub(super) fn name(name: &Name) -> Names {
     let mut given: Vec<String> = name.given.iter().flat_map(|text| words(text)).collect();
     let mut family: Vec<String> = words(&name.family);
     family.extend(words(&name.maternal));
-    let mut names = Names { suffix: suffix(&words(&name.suffix).concat()), ..Names::default() };
-    // "Smith Jr" is a family name with a suffix that was typed into it.
-    while family.len() > 1 {
-        let Some(typed) = family.last().map(|word| suffix(word)).filter(|suffix| *suffix > 0) else { break };
-        names.suffix = if names.suffix == 0 { typed } else { names.suffix };
-        family.pop();
-    }
-    names.newborn = newborn(&mut given, &mut family, &mut names.birth_order);
-    let test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
     let unknown = |word: &String| UNIDENTIFIED.contains(&word.as_str());
+    let test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
     if given.iter().take(2).chain(family.iter().take(2)).any(|word| unknown(word) && test(word)) {
         return Names { unidentified: true, ..Names::default() };
     }
-    let before = given.len() + family.len();
+    let mut names = Names { suffix: suffix(&words(&name.suffix).concat()), ..Names::default() };
+    let (before, mut written) = (given.len() + family.len(), family.len());
     given.retain(|word| !unknown(word));
     family.retain(|word| !unknown(word));
+    // "Smith Jr" is a family name with a suffix that was typed into it.
+    while written > 1 {
+        let Some(typed) = family.last().map(|word| suffix(word)).filter(|suffix| *suffix > 0) else { break };
+        names.suffix = if names.suffix == 0 { typed } else { names.suffix };
+        family.pop();
+        written -= 1;
+    }
+    names.newborn = newborn(&mut given, &mut family, &mut names.birth_order);
     names.unidentified = before > 0 && given.is_empty() && family.is_empty() && !names.newborn;
+    let typed = name.given.first().map(|text| text.trim()).unwrap_or_default();
+    let parts = words(typed);
+    let hyphens = parts.len() > 1 && typed.contains(HYPHENS) && !typed.contains(' ');
+    names.double = if hyphens && given.starts_with(&parts) { parts.concat() } else { String::new() };
     let mut given = given.into_iter();
     names.given = given.next().unwrap_or_default();
-    let typed = name.given.first().map(|text| text.trim()).unwrap_or_default();
-    let hyphens = typed.contains('-') && !typed.contains(' ');
-    names.double = if hyphens { words(typed).concat() } else { String::new() };
     names.middle = given.collect();
     names.family = family;
     names
@@ -146,7 +151,8 @@ fn newborn(given: &mut Vec<String>, family: &mut Vec<String>, birth_order: &mut 
     if given.first().is_some_and(marks) {
         taken.append(given);
     }
-    while family.len() > 1 && family.first().is_some_and(marks) {
+    // "Boy" alone is a family name, "Baby Boy" is none.
+    while family.first().is_some_and(marks) && (family.len() > 1 || !taken.is_empty()) {
         taken.push(family.remove(0));
     }
     for word in &taken {

@@ -47,7 +47,7 @@ const UNIT_WORDS: &[&str] =
     &["apt", "apartment", "flat", "floor", "fl", "lot", "rm", "room", "ste", "suite", "unit", "villa"];
 
 /// A normalised address.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Place {
     /// Digits of the house number, packed; 0 for none.
     pub(super) number: u32,

@@ -14,12 +14,22 @@ use signpost_linkage::{
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;
 
-/// Country of a phone number that names none.
-pub const REGION: Region = Region::US;
+/// How records are compared.
+#[derive(Debug, Clone)]
+pub struct Matching {
+    /// Weights.
+    pub model: Model,
+    /// Country of a phone number that names none.
+    pub region: Region,
+}
 
-/// Records for which chance agreement is reckoned: about as many as a network of some hospitals holds. Too few would
-/// link strangers who are alike; too many only asks a steward more often.
-pub const POPULATION: u64 = 1_000_000;
+impl Default for Matching {
+    /// Returns the model that is shipped, for a network of some hospitals: too few records would link strangers who are
+    /// alike, too many only ask a steward more often.
+    fn default() -> Self {
+        Self { model: Model::default().for_population(1_000_000), region: Region::US }
+    }
+}
 
 /// Nothing is linked by itself below a probability of 0.998 (9 bits), since documents follow the link. A steward looks
 /// from 0.8 (2 bits) on. Two persons within 5 bits of each other, 32 to 1, are not told apart by a score alone.
@@ -34,6 +44,7 @@ const PASSES_WIDE: [Pass; 2] = [Pass::House, Pass::Names];
 pub struct Index {
     /// Weights.
     pub model: Model,
+    region: Region,
     blinder: Blinder,
 }
 
@@ -121,14 +132,16 @@ pub struct Review {
 }
 
 impl Index {
-    /// Makes an engine with the model that is shipped.
-    pub fn new(blinder: Blinder) -> Self {
-        Self { model: Model::default().for_population(POPULATION), blinder }
+    /// Makes an engine.
+    pub fn new(blinder: Blinder, matching: Matching) -> Self {
+        let Matching { model, region } = matching;
+        Self { model, region, blinder }
     }
 
     /// Normalises a record and makes its blocking keys.
     pub fn prepare(&self, record: &Record) -> (Packed, Vec<i64>) {
-        let prepared = prepare(record, REGION);
+        let prepared = prepare(record, self.region);
+        let prepared = self.model.placeholders.strip(prepared.view()).unwrap_or(prepared);
         let token = |key: block::Key| self.blinder.token(key.pass.name(), &key.parts.map(u64::to_be_bytes));
         let tight = |key: &block::Key| !key.pass.is_wide() && !PASSES_WIDE.contains(&key.pass);
         let keys = block::keys(prepared.view()).into_iter().filter(tight);

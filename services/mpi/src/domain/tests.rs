@@ -3,7 +3,7 @@ use signpost_linkage::{Date, Name};
 use super::*;
 
 fn index() -> Index {
-    Index::new(Blinder::new(&[7; 32]).unwrap())
+    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
 }
 
 fn record(given: &str, birth_date: &str, phone: &str) -> Record {
@@ -22,7 +22,7 @@ fn incoming(record: &Record) -> Incoming {
 }
 
 fn known(person: PersonId, record: &Record) -> Known {
-    Known { person, record: prepare(record, REGION) }
+    Known { person, record: prepare(record, Region::US) }
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_stored_already_changes_nothing() {
 
 #[test]
 fn somebody_else_under_an_old_identifier_is_reviewed() {
-    let before = Some(prepare(&record("Jane", "1980-03-04", "6175550101"), REGION));
+    let before = Some(prepare(&record("Jane", "1980-03-04", "6175550101"), Region::US));
     let stored = Some(Stored { person: PersonId::generate(), unchanged: false, alone: true, before });
     let stranger = incoming(&record("Rex", "1931-07-08", ""));
     let change = index().register(&stranger, Snapshot { stored, ..Snapshot::default() });
@@ -84,7 +84,7 @@ fn somebody_else_under_an_old_identifier_is_reviewed() {
 
 #[test]
 fn missing_attributes_are_named_and_never_their_values() {
-    let missing = attributes_missing(prepare(&record("Jane", "", ""), REGION).view());
+    let missing = attributes_missing(prepare(&record("Jane", "", ""), Region::US).view());
     assert!(missing.contains(&"birth_date") && !missing.contains(&"names.given"));
 }
 

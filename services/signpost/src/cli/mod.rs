@@ -17,6 +17,7 @@ use crate::{
 mod care;
 mod import;
 mod operate;
+mod people;
 
 pub(crate) use care::{show_completion, show_person, show_pointers};
 
@@ -50,6 +51,9 @@ enum Command {
     /// Feed what a member knows into the exchange
     #[command(subcommand)]
     Import(import::Import),
+    /// Link files of people, without a server
+    #[command(subcommand)]
+    People(people::People),
     /// Bring database schemas up to date and exit
     Migrate {
         /// This service only; may be given several times
@@ -100,6 +104,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Emergency(emergency) => emergency.run().await,
         Command::Import(import) => import.run().await,
+        Command::People(people) => people.run(),
         Command::Migrate { only } => operate::migrate(config, &only).await,
         Command::Config => operate::show_config(config),
         Command::Pki(pki) => pki.run(),
