@@ -23,7 +23,7 @@ use signpost_proto::{
     registry::v1::{DocumentEntry, RegisterDocumentRequest},
 };
 use signpost_tests::{
-    Cluster, DocumentFile, MEMBERS, Topology, febrl,
+    Builder, Cluster, DocumentFile, MEMBERS, Topology, febrl,
     febrl::Person,
     find::{fetch, locate},
     operator, patient, physician, postgres, system, test_data, write_index,
@@ -35,44 +35,60 @@ const LOCATED: usize = 500;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_in_one_process_on_sqlite() -> anyhow::Result<()> {
     let Some(data) = test_data() else { return Ok(()) };
-    journey(Cluster::builder(Topology::OneProcess).matching(own()).start().await?, &data).await
+    journey(Topology::OneProcess, &data).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_in_six_processes_on_postgres() -> anyhow::Result<()> {
     let (Some(data), Some(_)) = (test_data(), postgres()) else { return Ok(()) };
-    journey(Cluster::builder(Topology::SixProcesses).matching(own()).start().await?, &data).await
+    journey(Topology::SixProcesses, &data).await
 }
 
 /// Everybody is fed, with the national identifier that members know; the ED asks with what a corrupted record says, and
 /// has no identifier. Only that record says exactly this: whether the answer is the whole person depends on how the
 /// records were linked.
-async fn journey(mut cluster: Cluster, data: &Path) -> anyhow::Result<()> {
+async fn journey(topology: Topology, data: &Path) -> anyhow::Result<()> {
     let people = febrl::read(data)?;
     let (_, travellers) = split(people.clone());
+    let folder = tempfile::tempdir()?;
+    let matching = febrl::matching(folder.path(), &people).await?;
+    let mut cluster = Cluster::builder(topology).matching(matching).start().await?;
     feed(&cluster, &people).await?;
     let found = travellers_are_found(&cluster, &travellers).await?;
-    assert!(found.right >= 480 && found.with_original >= 465 && found.wrong == 0, "{found:?}");
+    assert!(found.right >= 480 && found.with_original >= 475 && found.wrong == 0, "{found:?}");
     let held = register_documents(&mut cluster, data, &people).await?;
     documents_arrive_byte_for_byte(&cluster, &held).await?;
     a_directive_withholds_and_a_revocation_releases(&cluster, &held[0]).await
 }
 
-/// The harder question: the corrupted records are not fed, so nobody has said before what the ED says. A tenth of
-/// them has another given name at the same address and birth date, as a twin would; some have another family name, or
-/// a birth year that is a generation away: those must not be answered.
+/// The harder question: the corrupted records are not fed, so nobody has said before what the ED says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traveller_is_located_by_what_nobody_has_said_before() -> anyhow::Result<()> {
     let Some(data) = test_data() else { return Ok(()) };
-    let cluster = Cluster::builder(Topology::InProcess).matching(own()).without_sources().start().await?;
-    let (fed, travellers) = split(febrl::read(&data)?);
-    feed(&cluster, &fed).await?;
-    let found = travellers_are_found(&cluster, &travellers).await?;
-    assert!(found.right >= 400 && found.wrong == 0, "{found:?}");
+    let folder = tempfile::tempdir()?;
+    let (fed, _) = split(febrl::read(&data)?);
+    let matching = febrl::matching(folder.path(), &fed).await?;
+    let found = unheard_of(Cluster::builder(Topology::InProcess).matching(matching), &data).await?;
+    assert!(found.right >= 475 && found.wrong == 0, "{found:?}");
     Ok(())
 }
 
-fn own() -> signpost::config::Matching { signpost::config::Matching { model: "/tmp/fid/model.json".into(), population: std::env::var("POP").map_or(10_000, |p| p.parse().unwrap()), region: "AU".into() } }
+/// The same with the model that is shipped, which knows of families: a tenth of these travellers have another given name at
+/// the same address and birth date, as a twin would, some a birth year that is a generation away. Those are not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_a_relative_is_not_answered() -> anyhow::Result<()> {
+    let Some(data) = test_data() else { return Ok(()) };
+    let found = unheard_of(Cluster::builder(Topology::InProcess), &data).await?;
+    assert!(found.right >= 340 && found.wrong == 0, "{found:?}");
+    Ok(())
+}
+
+async fn unheard_of(cluster: Builder, data: &Path) -> anyhow::Result<Found> {
+    let cluster = cluster.without_sources().start().await?;
+    let (fed, travellers) = split(febrl::read(data)?);
+    feed(&cluster, &fed).await?;
+    travellers_are_found(&cluster, &travellers).await
+}
 
 /// Takes out corrupted duplicates of different people.
 fn split(people: Vec<Person>) -> (Vec<Person>, Vec<Person>) {

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use signpost::config::Matching;
 use signpost_proto::common::v1::{Address, Demographics, HumanName, Identifier};
+use tokio::process::Command;
+
+use crate::binary;
 
 /// One record.
 #[derive(Debug, Clone)]
@@ -32,6 +36,45 @@ impl Person {
     pub fn record(&self) -> Demographics {
         Demographics { identifiers: vec![self.identifier.clone()], ..self.demographics.clone() }
     }
+}
+
+/// Learns a model of these people, as an operator would of the network's own, and returns settings that use it.
+pub async fn matching(folder: &Path, people: &[Person]) -> anyhow::Result<Matching> {
+    let (records, model) = (folder.join("records.csv"), folder.join("model.json"));
+    let mut file = csv::Writer::from_path(&records)?;
+    file.write_record([
+        "record_id",
+        "given",
+        "family",
+        "birth_date",
+        "address",
+        "city",
+        "state",
+        "postcode",
+        "national_id",
+    ])?;
+    for Person { id, demographics, identifier, .. } in people {
+        let (name, address) = (&demographics.names[0], &demographics.addresses[0]);
+        let Address { line, city, state, postcode } = address;
+        let (given, birth_date) = (&name.given[0], &demographics.birth_date);
+        file.write_record([
+            id,
+            given,
+            &name.family,
+            birth_date,
+            line,
+            city,
+            state,
+            postcode,
+            &identifier.value,
+        ])?;
+    }
+    file.flush()?;
+    let mut train = Command::new(binary()?);
+    train.args(["people", "train", "--input"]).arg(&records).arg("--model").arg(&model);
+    let trained = train.output().await?;
+    ensure!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    Ok(Matching { model, population: people.len() as u64, region: "AU".into() })
 }
 
 fn person(row: &csv::StringRecord) -> anyhow::Result<Person> {

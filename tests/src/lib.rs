@@ -138,7 +138,13 @@ pub fn postgres() -> Option<String> {
 impl Cluster {
     /// Begins to describe a cluster: opt-out, with sources.
     pub fn builder(topology: Topology) -> Builder {
-        Builder { topology, network_default: NetworkDefault::OptOut, sources: true, logs_everything: false, matching: None }
+        Builder {
+            topology,
+            network_default: NetworkDefault::OptOut,
+            sources: true,
+            logs_everything: false,
+            matching: None,
+        }
     }
 
     /// Starts a cluster in this process, opt-out, with sources.

@@ -140,8 +140,11 @@ pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
     let twins = !known && level(Field::BirthDate) == EXACT && kin && other_name;
     let generations = !known && level(Field::BirthDate) == birth_date::GENERATION;
     // A man who has another family name is another man, unless he is at home.
-    let renamed =
-        !known && !home && level(Field::Email) != EXACT && level(Field::Family) == family::DIFFERENT;
+    let renamed = families
+        && !known
+        && !home
+        && level(Field::Email) != EXACT
+        && level(Field::Family) == family::DIFFERENT;
     match () {
         () if level(Field::Suffix) == DIFFERENT_OF_2 => Some(Stop::SuffixConflict),
         () if level(Field::BirthOrder) == DIFFERENT_OF_2 => Some(Stop::MultipleBirthConflict),

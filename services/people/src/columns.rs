@@ -204,7 +204,10 @@ mod tests {
         let found = header(&["street", "id", "number", "address"], &renamed).unwrap();
         assert_eq!((found.of(Column::RecordId), found.of(Column::Address)), (&[1][..], &[2, 0][..]));
         // What was named is meant, also where the file has a column of our name.
-        assert_eq!((found.ignored, found.renamed), (vec!["address".to_owned()], vec![true, true, true, false]));
+        assert_eq!(
+            (found.ignored, found.renamed),
+            (vec!["address".to_owned()], vec![true, true, true, false])
+        );
     }
 
     #[test]

@@ -184,7 +184,8 @@ pub fn link(job: &Link<'_>, progress: Progress<'_>) -> Result<Summary, Error> {
     let (People { corpus, ids }, mut found) = read(&job.records, progress)?;
     let reviews = job.reviews.map(|file| read_reviews(file, &ids, &mut found.problems)).transpose()?;
     let reviews = reviews.unwrap_or_default();
-    let (corpus, placeholders) = without_placeholders(corpus, known.as_ref().map(|model| &model.placeholders));
+    let (corpus, placeholders) =
+        without_placeholders(corpus, known.as_ref().map(|model| &model.placeholders));
     let blocked = block(&corpus, progress);
     let model = match known {
         Some(model) => model.for_population(corpus.len() as u64),
@@ -246,7 +247,8 @@ fn read(records: &Records<'_>, progress: Progress<'_>) -> Result<(People, Found)
         Some(path) => Problems::written_to(Output::create(path)?).map_err(output::Error::writing(path))?,
     };
     progress(Step::Read, 0, bytes);
-    let people = read::read(inputs, records.options, &mut problems, &|done| progress(Step::Read, done, bytes))?;
+    let people =
+        read::read(inputs, records.options, &mut problems, &|done| progress(Step::Read, done, bytes))?;
     let records = people.corpus.len();
     Ok((people, Found { records, problems, columns_ignored }))
 }

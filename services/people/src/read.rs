@@ -172,8 +172,7 @@ impl People {
         };
         let read: Vec<(u64, Result<Person, String>)> = rows.into_par_iter().map(read).collect();
         for (line, person) in read {
-            let mut report =
-                |reason, loss| problems.add(Problem { file: file.clone(), line, reason, loss });
+            let mut report = |reason, loss| problems.add(Problem { file: file.clone(), line, reason, loss });
             match person {
                 Err(reason) => report(reason, Loss::Row)?,
                 Ok(Person { id, record, problems }) => {
@@ -202,4 +201,90 @@ pub fn without_placeholders(corpus: Corpus, known: Option<&Placeholders>) -> (Co
         placeholders.birth_dates.extend(birth_dates);
     }
     (corpus.map(|record| placeholders.strip(record)), placeholders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_texts(texts: &[(&str, &[u8])], map: &[&str]) -> Result<(People, Problems), Error> {
+        let renamed = map.iter().map(|text| text.parse().unwrap()).collect();
+        let options = Options { renamed, region: Region::US };
+        let mut problems = Problems::default();
+        let inputs: Result<_, _> =
+            texts.iter().map(|(name, text)| Input::new(name, *text, &options)).collect();
+        let people = read(inputs?, &options, &mut problems, &|_| {})?;
+        Ok((people, problems))
+    }
+
+    fn ids(people: &People) -> Vec<&str> {
+        people.ids.iter().map(|id| &**id).collect()
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_left_out_and_named_by_its_line() {
+        let text = b"record_id,given,birth_date\n1,Ann,1984-07-19\n2,Bea\n,Eve,\n\n3,\xff,\n1,Ann,\n\
+                     4,\"Ann\nMarie\",no date\n5,Joe,\n";
+        let (people, problems) = read_texts(&[("a.csv", text)], &[]).unwrap();
+        assert_eq!(ids(&people), ["1", "4", "5"]);
+        assert_eq!(people.corpus.len(), 3);
+        let told: Vec<_> = problems.first.iter().map(|p| (p.line, p.loss, p.reason.as_str())).collect();
+        let expected = [
+            (3, Loss::Row, "has 2 cells where the header has 3"),
+            (4, Loss::Row, "the record_id is empty"),
+            (6, Loss::Row, "is not UTF-8"),
+            (7, Loss::Row, "the record_id stands in an earlier row"),
+            (8, Loss::Cell, "birth_date is no date of the form YYYY-MM-DD"),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn two_files_may_have_different_columns() {
+        let one: &[u8] = b"record_id,given,shoe_size\n1,Ann,38\n";
+        let other: &[u8] = b"first_name,family,record_id\nBea,Doe,2\nAnn,Doe,1\nEve,Doe,3\n";
+        let map = ["given=first_name"];
+        let (people, problems) = read_texts(&[("a.csv", one), ("b.csv", other)], &map).unwrap();
+        assert_eq!(ids(&people), ["1", "2", "3"]);
+        let known =
+            |record| (people.corpus.view(record).has_given(), people.corpus.view(record).has_family());
+        assert_eq!([known(0), known(1), known(2)], [(true, false), (true, true), (true, true)]);
+        // An id names one record in all files.
+        let [Problem { file, line: 3, loss: Loss::Row, .. }] = &problems.first[..] else {
+            panic!("{:?}", problems.first);
+        };
+        assert_eq!(&**file, "b.csv");
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_say_what_to_do() {
+        let error = |texts: &[(&str, &[u8])], map: &[&str]| read_texts(texts, map).unwrap_err().to_string();
+        assert_eq!(error(&[("a.csv", b"")], &[]), "a.csv is empty; its first line must name the columns");
+        let missing = error(&[("a.csv", b"id\n1\n")], &[]);
+        assert!(missing.ends_with("say which one it is with --map record_id=COLUMN"), "{missing}");
+        let text = error(&[("a.csv", b"record_id,\xff\n")], &[]);
+        assert_eq!(text, "a.csv: the header is not UTF-8; write the file as UTF-8");
+        let unmapped = error(&[("a.csv", b"record_id\n1\n")], &["given=first"]);
+        assert_eq!(unmapped, "no file has the column \"first\", which --map takes as given");
+    }
+
+    #[test]
+    fn many_batches_keep_the_order_of_the_file() {
+        let rows = (0..BATCH * 3 + 5).map(|row| format!("{row}\n"));
+        let text: String = std::iter::once("record_id\n".to_owned()).chain(rows).collect();
+        let options = Options { renamed: vec![], region: Region::US };
+        let input = Input::new("a.csv", text.as_bytes(), &options).unwrap();
+        let done = std::cell::Cell::new(0);
+        let people = read(vec![input], &options, &mut Problems::default(), &|bytes| done.set(bytes)).unwrap();
+        assert!(people.ids.iter().enumerate().all(|(row, id)| **id == row.to_string()));
+        assert_eq!((people.ids.len(), done.get()), (BATCH * 3 + 5, text.len() as u64));
+    }
+
+    #[test]
+    fn a_region_is_one_with_phone_numbers() {
+        assert_eq!(parse_region("us"), Ok(Region::US));
+        for text in ["", "USA", "ZZ", "1"] {
+            assert!(parse_region(text).unwrap_err().contains("two letters of a country"), "{text}");
+        }
+    }
 }

@@ -55,12 +55,7 @@ type Decided = IndexMap<(u32, u32), (u64, Constraint), FxBuildHasher>;
 ///
 /// # Errors
 /// When the file cannot be read or its header does not name the columns.
-pub fn read(
-    name: &str,
-    file: impl Read,
-    ids: &Ids,
-    problems: &mut Problems,
-) -> Result<Reviews, Error> {
+pub fn read(name: &str, file: impl Read, ids: &Ids, problems: &mut Problems) -> Result<Reviews, Error> {
     let name: Arc<str> = name.into();
     let failed = |error| Error::Read(name.clone(), error);
     let mut rows = Rows::new(file);
@@ -159,7 +154,8 @@ mod tests {
 
     #[test]
     fn decisions_are_read_in_any_order_of_columns() {
-        let (decided, problems) = read_text("decision,record_id_r,note,record_id_l\nlink,a,x,b\napart,d,,c\n");
+        let (decided, problems) =
+            read_text("decision,record_id_r,note,record_id_l\nlink,a,x,b\napart,d,,c\n");
         assert_eq!(decided, [(0, 1, Constraint::MustLink), (2, 3, Constraint::CannotLink)]);
         assert_eq!(problems, []);
     }

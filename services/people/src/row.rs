@@ -163,19 +163,8 @@ fn addresses(row: Row<'_>, recorded_on: Option<Date>) -> Vec<Address> {
 }
 
 /// Words for a sex that is not known, or neither of the two.
-const NO_SEX: [&str; 11] = [
-    "",
-    "u",
-    "unknown",
-    "unk",
-    "o",
-    "other",
-    "x",
-    "n",
-    "nonbinary",
-    "undifferentiated",
-    "ambiguous",
-];
+const NO_SEX: [&str; 11] =
+    ["", "u", "unknown", "unk", "o", "other", "x", "n", "nonbinary", "undifferentiated", "ambiguous"];
 
 fn sex(text: &str) -> Result<Option<Sex>, String> {
     let is_one_of = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -228,7 +217,8 @@ mod tests {
 
     #[test]
     fn several_values_in_one_cell_keep_their_places() {
-        let cells = ["1", "Ann||Bea", "", "Doe|Roe|Poe", "", "", "", "1|2", "Elm St|Oak St", "Boston", "", ""];
+        let cells =
+            ["1", "Ann||Bea", "", "Doe|Roe|Poe", "", "", "", "1|2", "Elm St|Oak St", "Boston", "", ""];
         with(&cells, |row| {
             let name = |given: &str, family: &str| Name {
                 given: vec![given.into(), String::new()],
@@ -249,8 +239,7 @@ mod tests {
     #[test]
     fn a_cell_that_cannot_be_read_counts_as_missing() {
         let read = |date: &str, sex: &str, on: &str| {
-            let person =
-                read_row(&["1", "Ann", "", "Doe", date, sex, on, "", "", "", "", ""]).unwrap();
+            let person = read_row(&["1", "Ann", "", "Doe", date, sex, on, "", "", "", "", ""]).unwrap();
             (person.record.view().has_birth_date(), person.problems)
         };
         assert_eq!(read("1984-07-19", "F", "2020-01-01T10:00:00Z"), (true, vec![]));

@@ -4,7 +4,7 @@
 //! records stays above nothing (average linkage) and no pair between them is one that must be kept apart: one bridging
 //! record never merges two persons.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::{Corpus, Pair};
 use crate::{decide::stop, model::Model, text};
@@ -78,8 +78,8 @@ pub(super) struct Groups<'a> {
     constraints: &'a Constraints,
     group: Vec<u32>,
     members: Vec<Vec<u32>>,
-    /// Groups that were found to be two persons', until one of them changes.
-    apart: FxHashSet<(u32, u32)>,
+    /// Groups that were found to be two persons', with their sizes then: when one has grown, it is asked again.
+    apart: FxHashMap<(u32, u32), (usize, usize)>,
     /// Pairs of records that came into one group, with the weight at which they did.
     together: Vec<Pair>,
 }
@@ -94,7 +94,7 @@ impl<'a> Groups<'a> {
             constraints,
             group: (0..records).collect(),
             members: (0..records).map(|record| vec![record]).collect(),
-            apart: FxHashSet::default(),
+            apart: FxHashMap::default(),
             together: vec![],
         };
         for (a, b) in constraints.must_links() {
@@ -112,15 +112,16 @@ impl<'a> Groups<'a> {
         if g == h {
             return true;
         }
-        let key = (g.min(h), g.max(h));
-        if self.apart.contains(&key) {
+        let (g, h) = (g.min(h), g.max(h));
+        let sizes = (self.members[g as usize].len(), self.members[h as usize].len());
+        if self.apart.get(&(g, h)) == Some(&sizes) {
             return false;
         }
         let mean = self.between(g, h);
         if mean > 0.0 {
             self.merge(g, h, pair.bits.min(mean as f32 * MEAN_MAX));
         } else {
-            self.apart.insert(key);
+            self.apart.insert((g, h), sizes);
         }
         mean > 0.0
     }

@@ -21,7 +21,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// What the reader says.
-        source: csv::Error,
+        source: io::Error,
     },
     /// A row makes no sense.
     #[error("{file}, line {line}: {problem}")]

@@ -5,11 +5,9 @@
 use std::io::Read;
 
 use csv::ByteRecord;
+use signpost_common::rows::Rows;
 
 use super::error::{Error, Problem};
-
-/// Bytes read from a file at once.
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// An open file and its name for errors.
 #[derive(Clone, Debug)]
@@ -27,31 +25,19 @@ pub(super) fn for_each<R: Read, const N: usize>(
     mut row: impl FnMut([&[u8]; N]) -> Result<(), Problem>,
 ) -> Result<(), Error> {
     let Source { name, reader } = source;
-    // Only `\n` ends a row here, as the line count of the csv crate is late by one after `\r\n`; the `\r` is trimmed.
-    // The line feed added at the end makes every row end in one.
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .terminator(csv::Terminator::Any(b'\n'))
-        .buffer_capacity(BUFFER_BYTES)
-        .from_reader(reader.chain(&b"\n"[..]));
-    let mut record = ByteRecord::new();
+    let mut rows = Rows::new(reader);
     let mut header: Option<Header<N>> = None;
     loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
+        let (line, record) = match rows.next_bytes() {
+            Ok(Some(next)) => next,
+            Ok(None) => break,
             Err(source) => return Err(Error::Read { file: name, source }),
-        }
-        if is_blank(&record) {
-            continue;
-        }
+        };
         let outcome = match &header {
-            Some(header) => header.cells(&record).and_then(&mut row),
-            None => Header::find(&record, columns).map(|found| header = Some(found)),
+            Some(header) => header.cells(record).and_then(&mut row),
+            None => Header::find(record, columns).map(|found| header = Some(found)),
         };
         if let Err(problem) = outcome {
-            let line = first_line(&record, reader.position().line());
             return Err(Error::Row { file: name, line, problem });
         }
     }
@@ -94,19 +80,4 @@ impl<const N: usize> Header<N> {
             None => Ok(cells),
         }
     }
-}
-
-/// Returns whether the row is a line without content.
-fn is_blank(record: &ByteRecord) -> bool {
-    record.len() == 1 && record.iter().all(|cell| cell.trim_ascii().is_empty())
-}
-
-/// Returns the line at which the row begins, given the line after it.
-///
-/// The csv crate gives the line at which it began to look for the row, and skips empty lines from there.
-fn first_line(record: &ByteRecord, line_after: u64) -> u64 {
-    let line_before = record.position().map_or(1, csv::Position::line);
-    let line_feeds = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-    let lines_skipped = (line_after - line_before).saturating_sub(line_feeds + 1);
-    line_before + lines_skipped
 }

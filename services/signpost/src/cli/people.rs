@@ -209,7 +209,8 @@ impl Train {
         bars.end();
         let job::Trained { found, model } = trained?;
         let facts = &model.facts;
-        let header = ["model", "records", "pairs", "pairs seen", "random pairs", "patterns", "rounds", "converged"];
+        let header =
+            ["model", "records", "pairs", "pairs seen", "random pairs", "patterns", "rounds", "converged"];
         let mut rows = table(&header);
         rows.add_row([
             model.version.clone(),
@@ -242,8 +243,15 @@ impl Link {
         bars.end();
         let job::Summary { found, persons, pairs_compared, pairs_decided, reviews } = summary?;
         let [linked, review, apart] = pairs_decided;
-        let mut rows =
-            table(&["records", "persons", "pairs compared", "linked", "to review", "apart", "reviews obeyed"]);
+        let mut rows = table(&[
+            "records",
+            "persons",
+            "pairs compared",
+            "linked",
+            "to review",
+            "apart",
+            "reviews obeyed",
+        ]);
         rows.add_row([found.records as u64, persons, pairs_compared, linked, review, apart, reviews as u64]);
         println!("{rows}");
         Ok(self.records.report(&found))
