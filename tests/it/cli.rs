@@ -27,7 +27,7 @@ const UNKNOWN: &str = "01a2035c-2b37-7179-9aa7-7dd86f89df2f";
 
 /// A command that has ended.
 #[derive(Debug)]
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     out: String,
     err: String,
@@ -35,13 +35,13 @@ struct Ran {
 
 impl Ran {
     /// Returns what it printed; it must have done well.
-    fn well(self) -> anyhow::Result<String> {
+    pub(crate) fn well(self) -> anyhow::Result<String> {
         ensure!(self.code == Some(0), "the command failed: {self:#?}");
         Ok(self.out)
     }
 
     /// Returns what it printed and complained of; it must have failed, and not by a crash.
-    fn badly(self) -> anyhow::Result<(String, String)> {
+    pub(crate) fn badly(self) -> anyhow::Result<(String, String)> {
         ensure!(self.code == Some(1), "the command did not fail with code 1: {self:#?}");
         Ok((self.out, self.err))
     }
@@ -65,7 +65,7 @@ async fn run_with(folder: &Path, environment: &[(&str, &str)], arguments: &[&str
     })
 }
 
-async fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<Ran> {
+pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<Ran> {
     run_with(folder, &[], arguments).await
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod emergency;
 mod faults;
 mod journey;
+mod people;
 mod privacy;
 mod python;
 mod tenancy;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Chain, Read};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
+use csv::{ByteRecord, Position, Reader, ReaderBuilder, StringRecord, Terminator};
 
 /// Bytes read from a file at once.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -65,8 +65,12 @@ impl<R: Read> Rows<R> {
                 break;
             }
         }
+        // The library's line is the one from which it looked for the row: blank lines follow it.
+        let looked_from = self.record.position().map_or(1, Position::line);
         let inside = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        Ok(Some((self.reader.position().line() - 1 - inside, &self.record)))
+        // A row in which a quote is never closed has no end of its own.
+        let blank = (self.reader.position().line() - looked_from).saturating_sub(inside + 1);
+        Ok(Some((looked_from + blank, &self.record)))
     }
 }
 
@@ -101,5 +105,7 @@ mod tests {
         let windows = lines(b"a,b\r\n\r\n1 , 2\r\n4\r\n");
         assert_eq!(windows, [(1, cells(&["a", "b"])), (3, cells(&["1", "2"])), (4, cells(&["4"]))]);
         assert_eq!(lines(b""), []);
+        let open = lines(b"a\nb\n\"c\nd\n");
+        assert_eq!(open.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

@@ -5,7 +5,7 @@ mod people;
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use signpost_linkage::{
     Model, Region,
     block::keys,
@@ -105,5 +105,10 @@ fn corpus(records: &[signpost_linkage::Packed]) -> Corpus {
     corpus
 }
 
-criterion_group!(benches, one_pair, texts, one_record, one_file);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for bench in [one_pair, texts, one_record, one_file] {
+        bench(&mut criterion);
+    }
+    criterion.final_summary();
+}

@@ -104,7 +104,6 @@ pub(crate) struct Place<'a> {
     pub(crate) number: u32,
     pub(crate) unit: u32,
     pub(crate) city: u32,
-    pub(crate) state: u32,
     /// Letters and digits, filled with zeros.
     pub(crate) postcode: [u8; 8],
     /// Pairs of letters of the street.
@@ -238,7 +237,6 @@ impl<'a> View<'a> {
                 number: int(&head[0..4]),
                 unit: int(&head[4..8]),
                 city: int(&head[8..12]),
-                state: int(&head[12..16]),
                 postcode,
                 signature: u128::from_le_bytes(head[24..40].try_into().unwrap_or_default()),
                 street,
@@ -267,12 +265,14 @@ impl<'a> View<'a> {
         self.section(Section::Birth).chunks_exact(4).map(int)
     }
 
+    #[inline]
     pub(crate) fn section(self, section: Section) -> &'a [u8] {
         let at = section as usize;
         let from = if at == 0 { HEAD } else { self.end(at - 1) };
         &self.0[from..self.end(at)]
     }
 
+    #[inline]
     fn end(self, section: usize) -> usize {
         let at = 4 + 2 * section;
         usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))

@@ -1,7 +1,9 @@
 //! Runs what the fuzz targets run, on bytes that are made here.
 
-#[path = "../fuzz/bodies.rs"]
-mod bodies;
+#[path = "../fuzz/bodies/normalise.rs"]
+mod normalise;
+#[path = "../fuzz/bodies/packed.rs"]
+mod packed;
 
 use proptest::{collection::vec, prelude::*};
 use signpost_linkage::{Name, Record, Region, prepare};
@@ -24,7 +26,7 @@ proptest! {
 
     #[test]
     fn any_record_can_be_normalised(bytes in prop_oneof![lines(), vec(any::<u8>(), 0..200)]) {
-        bodies::normalise(&bytes);
+        normalise::run(&bytes);
     }
 
     #[test]
@@ -32,15 +34,15 @@ proptest! {
         bytes in vec(any::<u8>(), 0..200),
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
-        bodies::packed(&bytes);
+        packed::run(&bytes);
         let name = Name { given: vec!["Jane Ann".into()], family: "Smith-Jones".into(), ..Name::default() };
         let record = Record { names: vec![name], phones: vec!["617 555 0123".into()], ..Record::default() };
         let mut stored = prepare(&record, Region::US).as_bytes().to_vec();
-        bodies::packed(&stored);
+        packed::run(&stored);
         for (place, value) in changes {
             let place = place.index(stored.len());
             stored[place] = value;
         }
-        bodies::packed(&stored);
+        packed::run(&stored);
     }
 }

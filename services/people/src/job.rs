@@ -11,7 +11,7 @@ use std::{
 
 use rayon::prelude::*;
 use signpost_linkage::{
-    bulk::{self, Blocked, Corpus, Linked},
+    bulk::{self, Blocked, Corpus, Linked, PassCount},
     decide::Thresholds,
     model::{self, Model, Placeholders},
 };
@@ -20,6 +20,7 @@ use crate::{
     output::{self, Output},
     problems::Problems,
     read::{self, Ids, Input, People, without_placeholders},
+    report,
     reviews::{self, Reviews},
     write::{self, Decision},
 };
@@ -73,6 +74,9 @@ pub enum Error {
     /// A file could not be written.
     #[error(transparent)]
     Output(#[from] output::Error),
+    /// The report could not be made.
+    #[error(transparent)]
+    Report(#[from] report::Error),
     /// There is next to nothing to learn from.
     #[error("a model cannot be learnt from {0} records; give files with more")]
     TooFew(usize),
@@ -135,6 +139,8 @@ pub struct Link<'a> {
     pub pairs: Option<&'a Path>,
     /// What stewards decided.
     pub reviews: Option<&'a Path>,
+    /// Where the report is written, HTML.
+    pub report: Option<&'a Path>,
 }
 
 /// What linking did.
@@ -167,9 +173,7 @@ pub fn train(job: &Train<'_>, progress: Progress<'_>) -> Result<Trained, Error> 
     let blocked = block(&corpus, progress);
     let model = learn(&corpus, &blocked, placeholders, job.seed, progress);
     let json = model.to_json().map_err(|source| Error::Model { file: job.model.to_owned(), source })?;
-    let mut out = Output::create(job.model)?;
-    out.write_all(json.as_bytes()).map_err(output::Error::writing(job.model))?;
-    publish(vec![out], &mut found.problems)?;
+    publish(vec![text_file(job.model, &json)?], &mut found.problems)?;
     Ok(Trained { found, model })
 }
 
@@ -179,33 +183,76 @@ pub fn train(job: &Train<'_>, progress: Progress<'_>) -> Result<Trained, Error> 
 /// When a file cannot be read or written.
 pub fn link(job: &Link<'_>, progress: Progress<'_>) -> Result<Summary, Error> {
     let read_too = [("--model", job.model), ("--reviews", job.reviews)];
-    check(&job.records, &read_too, &[("--out", Some(job.out)), ("--pairs", job.pairs)])?;
+    let written = [("--out", Some(job.out)), ("--pairs", job.pairs), ("--report", job.report)];
+    check(&job.records, &read_too, &written)?;
     let known = job.model.map(load).transpose()?;
     let (People { corpus, ids }, mut found) = read(&job.records, progress)?;
-    let reviews = job.reviews.map(|file| read_reviews(file, &ids, &mut found.problems)).transpose()?;
-    let reviews = reviews.unwrap_or_default();
-    let (corpus, placeholders) =
-        without_placeholders(corpus, known.as_ref().map(|model| &model.placeholders));
-    let blocked = block(&corpus, progress);
-    let model = match known {
-        Some(model) => model.for_population(corpus.len() as u64),
-        None if corpus.len() < RECORDS_MIN => Model::default(),
-        None => learn(&corpus, &blocked, placeholders, job.seed, progress),
+    let reviews = match job.reviews {
+        Some(path) => reviews::read(&path.display().to_string(), open(path)?, &ids, &mut found.problems)?,
+        None => Reviews::default(),
     };
-    let pairs_compared = blocked.len() as u64;
-    let linked = persons(&corpus, blocked, &model, &reviews, progress);
-    drop(corpus);
-    let mut outputs = vec![Output::create(job.out)?];
-    outputs.extend(job.pairs.map(Output::create).transpose()?);
-    write(&mut outputs, &ids, &linked, progress)?;
+    let solved = solve(corpus, known, job.seed, &reviews, progress);
+    let mut outputs = vec![];
+    if let Some(path) = job.report {
+        outputs.push(text_file(path, &report(job, &found, &ids, &solved)?)?);
+    }
+    let Solved { linked, pairs_compared, .. } = solved;
+    outputs.extend(rows(job, &ids, &linked, progress)?);
     publish(outputs, &mut found.problems)?;
     let is_first = |(record, person): &(usize, &u32)| *record == **person as usize;
-    Ok(Summary {
+    let persons = linked.persons.iter().enumerate().filter(is_first).count() as u64;
+    let pairs_decided = decided(&linked);
+    Ok(Summary { found, persons, pairs_compared, pairs_decided, reviews: reviews.decided.len() })
+}
+
+/// Persons, and how they were found.
+struct Solved {
+    corpus: Corpus,
+    model: Model,
+    passes: Vec<PassCount>,
+    pairs_compared: u64,
+    linked: Linked,
+    reviews: usize,
+}
+
+/// Makes persons of records.
+fn solve(
+    corpus: Corpus,
+    known: Option<Model>,
+    seed: u64,
+    reviews: &Reviews,
+    progress: Progress<'_>,
+) -> Solved {
+    let taken_before = known.as_ref().map(|model| &model.placeholders);
+    let (corpus, placeholders) = without_placeholders(corpus, taken_before);
+    let blocked = block(&corpus, progress);
+    let model = match known {
+        Some(mut model) => {
+            model.placeholders = placeholders;
+            model.for_population(corpus.len() as u64)
+        }
+        None if corpus.len() < RECORDS_MIN => Model::default(),
+        None => learn(&corpus, &blocked, placeholders, seed, progress),
+    };
+    progress(Step::Link, 0, 0);
+    let linked = bulk::link(&corpus, &blocked, &model, Thresholds::default(), &reviews.constraints());
+    let pairs_compared = blocked.len() as u64;
+    Solved { corpus, model, passes: blocked.passes, pairs_compared, linked, reviews: reviews.decided.len() }
+}
+
+fn report(job: &Link<'_>, found: &Found, ids: &Ids, solved: &Solved) -> Result<String, report::Error> {
+    let files: Vec<String> = job.records.inputs.iter().map(|path| path.display().to_string()).collect();
+    let Solved { corpus, model, passes, pairs_compared, linked, reviews } = solved;
+    report::html(report::Facts {
+        files: &files,
         found,
-        persons: linked.persons.iter().enumerate().filter(is_first).count() as u64,
-        pairs_compared,
-        pairs_decided: decided(&linked),
-        reviews: reviews.decided.len(),
+        corpus,
+        ids,
+        model,
+        passes,
+        pairs_compared: *pairs_compared,
+        linked,
+        reviews: *reviews,
     })
 }
 
@@ -253,10 +300,6 @@ fn read(records: &Records<'_>, progress: Progress<'_>) -> Result<(People, Found)
     Ok((people, Found { records, problems, columns_ignored }))
 }
 
-fn read_reviews(path: &Path, ids: &Ids, problems: &mut Problems) -> Result<Reviews, Error> {
-    Ok(reviews::read(&path.display().to_string(), open(path)?, ids, problems)?)
-}
-
 fn load(path: &Path) -> Result<Model, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Open { file: path.to_owned(), source })?;
     Model::from_json(&text).map_err(|source| Error::Model { file: path.to_owned(), source })
@@ -279,21 +322,9 @@ fn learn(
     bulk::learn(corpus, blocked, placeholders, &bulk::Options { version, seed })
 }
 
-/// Makes persons. What blocking found is of no use afterwards and gives its memory back.
-fn persons(
-    corpus: &Corpus,
-    blocked: Blocked,
-    model: &Model,
-    reviews: &Reviews,
-    progress: Progress<'_>,
-) -> Linked {
-    progress(Step::Link, 0, 0);
-    bulk::link(corpus, &blocked, model, Thresholds::default(), &reviews.constraints())
-}
-
-/// Writes links and, when there is a second file, pairs.
-fn write(outputs: &mut [Output], ids: &Ids, linked: &Linked, progress: Progress<'_>) -> Result<(), Error> {
-    let pairs = if outputs.len() > 1 { linked.pairs.len() } else { 0 };
+/// Writes links and, when they are asked for, pairs.
+fn rows(job: &Link<'_>, ids: &Ids, linked: &Linked, progress: Progress<'_>) -> Result<Vec<Output>, Error> {
+    let pairs = job.pairs.map_or(0, |_| linked.pairs.len());
     let total = (linked.persons.len() + pairs) as u64;
     let mut done = 0;
     progress(Step::Write, done, total);
@@ -301,15 +332,22 @@ fn write(outputs: &mut [Output], ids: &Ids, linked: &Linked, progress: Progress<
         done += rows;
         progress(Step::Write, done, total);
     };
-    for (place, output) in outputs.iter_mut().enumerate() {
-        let path = output.path().to_owned();
-        let written = match place {
-            0 => write::links(output, ids, &linked.persons, &mut more),
-            _ => write::pairs(output, ids, linked, &mut more),
-        };
-        written.map_err(output::Error::writing(&path))?;
+    let mut links = Output::create(job.out)?;
+    write::links(&mut links, ids, &linked.persons, &mut more).map_err(output::Error::writing(job.out))?;
+    let mut outputs = vec![links];
+    if let Some(path) = job.pairs {
+        let mut pairs = Output::create(path)?;
+        write::pairs(&mut pairs, ids, linked, &mut more).map_err(output::Error::writing(path))?;
+        outputs.push(pairs);
     }
-    Ok(())
+    Ok(outputs)
+}
+
+/// Begins a file with a text.
+fn text_file(path: &Path, text: &str) -> Result<Output, Error> {
+    let mut output = Output::create(path)?;
+    output.write_all(text.as_bytes()).map_err(output::Error::writing(path))?;
+    Ok(output)
 }
 
 /// Counts the pairs by decision.

@@ -6,6 +6,7 @@ pub mod job;
 pub mod output;
 pub mod problems;
 pub mod read;
+pub mod report;
 pub mod reviews;
 mod row;
 pub mod synth;

@@ -97,16 +97,16 @@ pub fn parse_region(text: &str) -> Result<Region, String> {
 /// What reading found.
 #[derive(Debug, Default)]
 pub struct People {
-    /// The records.
+    /// The records, in the order of their ids.
     pub corpus: Corpus,
-    /// Their ids, in the same order.
+    /// Their ids.
     pub ids: Ids,
 }
 
 /// Ids of records, by the number of the record.
 pub type Ids = IndexSet<Box<str>, FxBuildHasher>;
 
-/// Reads files, one after another, saying how many bytes are done.
+/// Reads files, one after another, saying how many bytes are done. The records are in the order of their ids.
 ///
 /// # Errors
 /// When a file cannot be read, or no file has a column that was renamed.
@@ -143,7 +143,7 @@ pub fn read<R: Read + Send>(
         })?;
         bytes_before += bytes;
     }
-    Ok(people)
+    Ok(people.sorted())
 }
 
 /// Reads some rows; `None` at the end.
@@ -158,6 +158,19 @@ fn next_batch<R: Read>(rows: &mut Rows<R>) -> std::io::Result<Option<Vec<Row>>> 
 }
 
 impl People {
+    /// Puts the records in the order of their ids, so that nothing depends on the order of the rows.
+    fn sorted(mut self) -> Self {
+        if self.ids.iter().is_sorted() {
+            return self;
+        }
+        let mut order: Vec<u32> = (0..self.corpus.len() as u32).collect();
+        order.par_sort_unstable_by_key(|record| &*self.ids[*record as usize]);
+        let mut corpus = Corpus::default();
+        order.into_iter().for_each(|record| corpus.push(self.corpus.view(record)));
+        self.ids.sort_unstable();
+        Self { corpus, ids: self.ids }
+    }
+
     fn take_in(
         &mut self,
         file: &Arc<str>,
@@ -269,15 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn many_batches_keep_the_order_of_the_file() {
-        let rows = (0..BATCH * 3 + 5).map(|row| format!("{row}\n"));
-        let text: String = std::iter::once("record_id\n".to_owned()).chain(rows).collect();
+    fn records_of_many_batches_are_in_the_order_of_their_ids() {
+        let rows = (0..BATCH * 3 + 5).rev().map(|row| format!("{row:09},{row}\n"));
+        let text: String = std::iter::once("record_id,family\n".to_owned()).chain(rows).collect();
         let options = Options { renamed: vec![], region: Region::US };
         let input = Input::new("a.csv", text.as_bytes(), &options).unwrap();
         let done = std::cell::Cell::new(0);
         let people = read(vec![input], &options, &mut Problems::default(), &|bytes| done.set(bytes)).unwrap();
-        assert!(people.ids.iter().enumerate().all(|(row, id)| **id == row.to_string()));
+        assert!(people.ids.iter().enumerate().all(|(row, id)| **id == format!("{row:09}")));
         assert_eq!((people.ids.len(), done.get()), (BATCH * 3 + 5, text.len() as u64));
+        let record = people.corpus.view(BATCH as u32 * 2);
+        let alone = row::read(
+            &["x", &(BATCH * 2).to_string()].iter().collect(),
+            &Header::new(&["record_id", "family"].iter().collect(), &[]).unwrap(),
+            Region::US,
+        );
+        assert_eq!(record.as_bytes(), alone.unwrap().record.as_bytes());
     }
 
     #[test]

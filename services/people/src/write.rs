@@ -50,7 +50,7 @@ impl Decision {
 
 /// Writes `record_id,person_id`, one row a record, saying how many more are done.
 ///
-/// A person has the smallest id of its records, so that the order of rows does not matter.
+/// Records are in the order of their ids, and a person is named by its first record: it has the smallest of their ids.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -61,9 +61,8 @@ pub fn links(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
     out.write_all(b"record_id,person_id\n")?;
-    let names = names(ids, persons);
     rows(out, persons, progress, |writer, record, person| {
-        writer.write_record([&*ids[record], &*ids[names[*person as usize] as usize]])
+        writer.write_record([&*ids[record], &*ids[*person as usize]])
     })
 }
 
@@ -79,24 +78,10 @@ pub fn pairs(
 ) -> io::Result<()> {
     out.write_all(b"record_id_l,record_id_r,probability,decision\n")?;
     rows(out, &linked.pairs, progress, |writer, _, pair| {
-        let (a, b) = (&*ids[pair.a as usize], &*ids[pair.b as usize]);
-        let probability = decimal(pair.probability());
+        let (a, b) = (ids[pair.a as usize].as_bytes(), ids[pair.b as usize].as_bytes());
         let decision = Decision::of(pair, &linked.persons).name();
-        let cells = [a.min(b).as_bytes(), a.max(b).as_bytes(), &probability, decision.as_bytes()];
-        writer.write_record(cells)
+        writer.write_record([a, b, &decimal(pair.probability()), decision.as_bytes()])
     })
-}
-
-/// Returns the record with the smallest id of each person, by the number of the person.
-fn names(ids: &Ids, persons: &[u32]) -> Vec<u32> {
-    let mut names: Vec<u32> = (0..persons.len() as u32).collect();
-    for (record, person) in persons.iter().enumerate() {
-        let name = &mut names[*person as usize];
-        if ids[record] < ids[*name as usize] {
-            *name = record as u32;
-        }
-    }
-    names
 }
 
 fn rows<T: Sync>(
@@ -144,24 +129,24 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_named_by_its_smallest_id_and_ids_are_quoted() {
-        let ids: Ids = ["b", "c,\"", "a", "d"].map(Box::from).into_iter().collect();
+    fn every_record_has_a_row_and_ids_are_quoted() {
+        let ids: Ids = ["a", "b,\"", "c", "d"].map(Box::from).into_iter().collect();
         let mut out = vec![];
         let mut done = 0;
         links(&mut out, &ids, &[0, 1, 0, 1], &mut |more| done += more).unwrap();
-        let expected = "record_id,person_id\nb,a\n\"c,\"\"\",\"c,\"\"\"\na,a\nd,\"c,\"\"\"\n";
+        let expected = "record_id,person_id\na,a\n\"b,\"\"\",\"b,\"\"\"\nc,a\nd,\"b,\"\"\"\n";
         assert_eq!((String::from_utf8(out).unwrap().as_str(), done), (expected, 4));
     }
 
     #[test]
     fn a_pair_is_linked_reviewed_or_kept_apart() {
-        let ids: Ids = ["b", "c", "a"].map(Box::from).into_iter().collect();
+        let ids: Ids = ["a", "b", "c"].map(Box::from).into_iter().collect();
         let pairs_found = vec![pair(0, 1, 3.0), pair(0, 2, -4.0), pair(1, 2, 0.0), pair(1, 2, -0.5)];
         let linked = Linked { persons: vec![0, 1, 0], pairs: pairs_found };
         let mut out = vec![];
         pairs(&mut out, &ids, &linked, &mut |_| {}).unwrap();
-        let expected = "record_id_l,record_id_r,probability,decision\nb,c,0.888889,review\na,b,0.058824,link\n\
-                        a,c,0.500000,review\na,c,0.414214,apart\n";
+        let expected = "record_id_l,record_id_r,probability,decision\na,b,0.888889,review\na,c,0.058824,link\n\
+                        b,c,0.500000,review\nb,c,0.414214,apart\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

@@ -1,7 +1,9 @@
 //! Any record can be normalised, blocked and compared.
 #![no_main]
 
-#[path = "../bodies.rs"]
-mod bodies;
+#[path = "../bodies/normalise.rs"]
+mod normalise;
+#[path = "../bodies/packed.rs"]
+mod packed;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::normalise(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| normalise::run(bytes));

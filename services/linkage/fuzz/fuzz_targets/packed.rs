@@ -1,7 +1,7 @@
 //! Any bytes are a stored record or are refused.
 #![no_main]
 
-#[path = "../bodies.rs"]
-mod bodies;
+#[path = "../bodies/packed.rs"]
+mod packed;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::packed(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| packed::run(bytes));

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Blocked, Constraints, Corpus, cluster::Groups};
+use super::{Blocked, Constraints, Corpus, WARM, cluster::Groups};
 use crate::{
     decide::{Stop, Thresholds, conflict, only_child, stop},
     model::{Model, bits, probability},
@@ -88,7 +88,15 @@ fn score(corpus: &Corpus, blocked: &Blocked, model: &Model) -> Vec<Pair> {
         };
         (score.bits >= least).then(|| Pair { a: *a, b: *b, bits: score.bits as f32, stop: stop() })
     };
-    chunks.into_par_iter().flat_map_iter(|chunk| chunk.iter().filter_map(judge)).collect()
+    chunks
+        .into_par_iter()
+        .flat_map_iter(|chunk| {
+            chunk.chunks(WARM).flat_map(|few| {
+                corpus.warm(few);
+                few.iter().filter_map(judge)
+            })
+        })
+        .collect()
 }
 
 /// Stops the pairs of a record that fits two persons about equally well.

@@ -3,6 +3,8 @@
 //! A [`Corpus`] holds the records in their comparison form. [`learn`] makes a model of it, [`link`] the persons. Results
 //! depend on the records and the seed alone, neither on their order nor on the number of cores.
 
+use std::hint;
+
 use rayon::prelude::*;
 
 use crate::packed::{Packed, View};
@@ -16,6 +18,12 @@ pub use blocks::{Blocked, PassCount, block};
 pub use cluster::{Constraint, Constraints};
 pub use learn::{Options, learn};
 pub use link::{Linked, Pair, link};
+
+/// What memory brings at once.
+const LINE_BYTES: usize = 64;
+
+/// Pairs whose records are brought at once.
+pub(crate) const WARM: usize = 32;
 
 /// Records in their comparison form, one after another.
 #[derive(Default)]
@@ -61,6 +69,17 @@ impl Corpus {
         let record = record as usize;
         let from = if record == 0 { 0 } else { self.ends[record - 1] as usize };
         View::trusted(&self.bytes[from..self.ends[record] as usize])
+    }
+
+    /// Reads a little of each of the second records of pairs, so that memory has brought them when they are compared: waiting
+    /// for all at once takes hardly longer than waiting for one.
+    pub(crate) fn warm(&self, pairs: &[(u32, u32)]) {
+        let read = pairs.iter().fold(0u8, |read, (_, record)| {
+            let from = if *record == 0 { 0 } else { self.ends[*record as usize - 1] as usize };
+            let to = self.ends[*record as usize] as usize;
+            (from..to).step_by(LINE_BYTES).fold(read, |read, at| read ^ self.bytes[at])
+        });
+        hint::black_box(read);
     }
 
     /// Returns the corpus with each record as a function has it; `None` leaves it as it is.

@@ -105,6 +105,7 @@ fn levels_of_middle_names() {
 #[test]
 fn levels_of_family_names() {
     let pair = |a: &str, b: &str, level| (named("Jane", a), named("Jane", b), level);
+    let of = |sex, family| Record { sex: Some(sex), ..named("Jane", family) };
     every_level(
         Field::Family,
         &[
@@ -122,6 +123,10 @@ fn levels_of_family_names() {
             pair("Martinez", "Martinson", "similar"),
             pair("Smith", "Brown", "different"),
             pair("de la Cruz", "de la Vega", "different"),
+            (of(Sex::Female, "Smith"), of(Sex::Female, "Brown"), "different, of women"),
+            (of(Sex::Female, "Smith"), of(Sex::Male, "Brown"), "different"),
+            (of(Sex::Female, "Smith"), of(Sex::Female, "Smyth"), "close"),
+            (of(Sex::Female, "Smith"), named("Jane", "Brown"), "different"),
             (named("Wei", "Chen"), named("Chen", "Wei"), "missing"),
         ],
     );

@@ -352,6 +352,7 @@ fn codes_are_stable() {
         (Stop::IdentifierConflict, "IDENTIFIER_CONFLICT", true),
         (Stop::TwinPattern, "TWIN_PATTERN", true),
         (Stop::GenerationConflict, "GENERATION_CONFLICT", true),
+        (Stop::FamilyNameConflict, "FAMILY_NAME_CONFLICT", true),
         (Stop::Newborn, "NEWBORN", false),
         (Stop::Unidentified, "UNIDENTIFIED", false),
         (Stop::TwoPersons, "TWO_PERSONS", false),

@@ -201,7 +201,7 @@ fn normalized(identifier: &Identifier) -> (String, String) {
 fn is_placeholder_date(date: Date) -> bool {
     let Date { year, month, day } = date;
     let default = month == 1 && day == 1 && matches!(year, 1900 | 1901 | 1970);
-    year < 1880 || year > 2200 || default || (year, month, day) == (1911, 11, 11)
+    !(1880..=2200).contains(&year) || default || (year, month, day) == (1911, 11, 11)
 }
 
 /// One digit repeated, or digits that count up: nobody's number.

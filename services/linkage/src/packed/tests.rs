@@ -84,7 +84,7 @@ fn every_field_is_found_again() {
     assert_eq!(view.numbers(Section::FamilyToken).count(), 1);
     assert_eq!(view.birth_dates().collect::<Vec<_>>(), [0x1980_0304, 0x1980_0231]);
     assert_eq!(view.places().map(|place| place.number).collect::<Vec<_>>(), [0x12, 0x77]);
-    assert_eq!(view.numbers(Section::Phone).collect::<Vec<_>>(), [0x1_617_555_0123]);
+    assert_eq!(view.numbers(Section::Phone).collect::<Vec<_>>(), [0x0161_7555_0123]);
     assert_eq!((view.pairs(Section::Email).count(), view.pairs(Section::RecordNumber).count()), (1, 2));
     assert_eq!(view.identifiers().map(|(_, value)| value).collect::<Vec<_>>(), [b"078051120"]);
     assert_eq!(

@@ -108,6 +108,9 @@ pub(super) struct Link {
     /// CSV file of what stewards decided: record_id_l,record_id_r,decision, which is link or apart
     #[arg(long, value_name = "FILE")]
     reviews: Option<PathBuf>,
+    /// Write a report for a data steward, one HTML page without patient data
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -237,6 +240,7 @@ impl Link {
             out: &self.out,
             pairs: self.pairs.as_deref(),
             reviews: self.reviews.as_deref(),
+            report: self.report.as_deref(),
         };
         let bars = Bars::default();
         let summary = job::link(&link, &|step, done, total| bars.show(name(step), done, total));
