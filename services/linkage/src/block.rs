@@ -162,7 +162,7 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
         sounding().for_each(|name| add(Pass::BirthName, day, name.sound.into(), 0));
         add(Pass::Birth, day, 0, 0);
         for (g, f) in given.iter().flat_map(|g| family.iter().map(move |f| (g, f))) {
-            let (a, b) = unordered(initial(g.text) as u32, initial(f.text) as u32);
+            let (a, b) = unordered(initial(g.text.bytes) as u32, initial(f.text.bytes) as u32);
             add(Pass::BirthInitials, day, a, b);
         }
         record
@@ -194,13 +194,13 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
             sounding().for_each(|name| add(Pass::NameStreet, name.sound.into(), street, 0));
         }
         if let Some(house) = house(&place) {
-            names().for_each(|name| add(Pass::HouseInitial, house, initial(name.text), 0));
+            names().for_each(|name| add(Pass::HouseInitial, house, initial(name.text.bytes), 0));
             let area = postcode(&place).unwrap_or(place.city.into());
             add(Pass::House, house, area, 0);
         }
     }
     for phone in record.numbers(Section::Phone) {
-        given.iter().for_each(|name| add(Pass::PhoneInitial, phone, initial(name.text), 0));
+        given.iter().for_each(|name| add(Pass::PhoneInitial, phone, initial(name.text.bytes), 0));
     }
     record.pairs(Section::Email).for_each(|(whole, _)| add(Pass::Email, whole, 0, 0));
     record.identifiers().for_each(|(system, value)| add(Pass::Identifier, system.into(), hash(value), 0));

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::{
     nickname,
     normalize::name,
@@ -13,7 +15,7 @@ use crate::{
         DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL,
         address, birth_date, family, given, identifier, middle,
     },
-    text::{digit_edits, one_edit, share_at_least, similarity, within_edits},
+    text::{Text, digit_edits, one_edit, share_at_least, similarity, within_edits},
 };
 
 /// Years between a parent and a child.
@@ -38,15 +40,18 @@ impl fmt::Debug for Comparison {
 
 /// Compares two records. The order of the two does not matter.
 pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
-    let (mut given, given_hash) = best_word(a, b, Section::Given, given_level);
-    let (mut family, family_hash) = best_word(a, b, Section::Family, family_level);
+    let [given_a, given_b] = [a, b].map(|view| view.words(Section::Given).collect::<Words<'_>>());
+    let [family_a, family_b] = [a, b].map(|view| view.words(Section::Family).collect::<Words<'_>>());
+    let (mut given, given_hash) = best_word(&given_a, &given_b, given_level);
+    let (mut family, family_hash) = best_word(&family_a, &family_b, family_level);
     if family > family::SHARED_PART && shares_token(a, b) {
         family = family::SHARED_PART;
     }
-    if given > given::MIDDLE_AS_FIRST && (middle_as_first(a, b) || middle_as_first(b, a)) {
+    if given > given::MIDDLE_AS_FIRST && (middle_as_first(&given_a, b) || middle_as_first(&given_b, a)) {
         given = given::MIDDLE_AS_FIRST;
     }
-    if given > given::SWAPPED && family > family::CLOSE && crosses(a, b) && crosses(b, a) {
+    let crossed = || crosses(&given_a, &family_b) && crosses(&given_b, &family_a);
+    if given > given::SWAPPED && family > family::CLOSE && crossed() {
         // One joint level: the family name then adds nothing of its own.
         (given, family) = (given::SWAPPED, MISSING);
     }
@@ -95,20 +100,15 @@ fn best<T: Copy>(
     best.wrapping_add(1)
 }
 
+/// Names of one record: one or two, nearly always.
+type Words<'a> = SmallVec<[Word<'a>; 2]>;
+
 /// Returns the strongest level, and the smallest hash of a name that agrees exactly.
-fn best_word(
-    a: View<'_>,
-    b: View<'_>,
-    section: Section,
-    level: fn(Word<'_>, Word<'_>) -> Level,
-) -> (Level, u32) {
-    if a.section(section).is_empty() || b.section(section).is_empty() {
-        return (MISSING, 0);
-    }
-    let equal = a.words(section).filter(|x| b.words(section).any(|y| x.hash == y.hash && x.text == y.text));
-    match equal.map(|word| word.hash).min() {
+fn best_word(a: &[Word<'_>], b: &[Word<'_>], level: fn(Word<'_>, Word<'_>) -> Level) -> (Level, u32) {
+    let same = |x: &&Word<'_>| b.iter().any(|y| x.hash == y.hash && x.text.bytes == y.text.bytes);
+    match a.iter().filter(same).map(|word| word.hash).min() {
         Some(hash) => (EXACT, hash),
-        None => (best(a.words(section), b.words(section), level), 0),
+        None => (best(a.iter().copied(), b.iter().copied(), level), 0),
     }
 }
 
@@ -134,19 +134,19 @@ fn birth_order(a: View<'_>, b: View<'_>) -> Level {
 }
 
 fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
-    let (short, long) = if a.text.len() <= b.text.len() { (a.text, b.text) } else { (b.text, a.text) };
     if nickname::related(a.nicknames, b.nicknames) {
         return given::NICKNAME;
     }
+    let (short, long) = ordered(a.text.bytes, b.text.bytes);
     if short.len() == 1 {
         return if long.starts_with(short) { given::INITIAL } else { given::DIFFERENT };
     }
-    let alike = similarity(short, long);
+    let alike = a.text.similarity(b.text);
     // "Charles" and "Charlotte" are two names, however much alike they look.
     let two_names = a.nicknames != [0; 4] && b.nicknames != [0; 4];
     // Jaro-Winkler is hard on short names: "amy" and "any".
-    let slip = short.len() > 2 && short[0] == long[0] && one_edit(short, long);
-    if !two_names && (alike.at_least(92) || slip) {
+    let slip = || short.len() > 2 && short[0] == long[0] && a.text.one_edit(b.text);
+    if !two_names && (alike.at_least(92) || slip()) {
         return given::CLOSE;
     }
     if short.len() > 2 && long.starts_with(short) {
@@ -155,39 +155,45 @@ fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
     if alike.at_least(80) { given::SIMILAR } else { given::DIFFERENT }
 }
 
-fn middle_as_first(a: View<'_>, b: View<'_>) -> bool {
-    a.words(Section::Given)
-        .any(|name| name.text.len() > 1 && b.texts(Section::Middle).any(|(_, middle)| middle == name.text))
+/// Returns the shorter of two texts first.
+fn ordered<'a>(a: &'a [u8], b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    if a.len() <= b.len() { (a, b) } else { (b, a) }
+}
+
+fn middle_as_first(given: &[Word<'_>], other: View<'_>) -> bool {
+    let first = |name: Word<'_>, middle: Text<'_>| {
+        name.text.letters == middle.letters && name.text.bytes.len() > 1 && name.text.bytes == middle.bytes
+    };
+    other.texts(Section::Middle).any(|middle| given.iter().any(|name| first(*name, middle)))
 }
 
 /// True when a given name of one is a family name of the other.
-fn crosses(a: View<'_>, b: View<'_>) -> bool {
+fn crosses(given: &[Word<'_>], family: &[Word<'_>]) -> bool {
     let same = |x: Word<'_>, y: Word<'_>| {
         let related = nickname::related(x.nicknames, y.nicknames);
-        let alike =
-            || similarity(x.text, y.text).at_least(92) || (x.text.len() > 3 && one_edit(x.text, y.text));
-        x.text.len() > 1 && (x.text == y.text || related || alike())
+        let alike = || x.text.alike(y.text, 92) || (x.text.bytes.len() > 3 && x.text.one_edit(y.text));
+        x.text.bytes.len() > 1 && (x.hash == y.hash || related || alike())
     };
-    a.words(Section::Given).any(|x| b.words(Section::Family).any(|y| same(x, y)))
+    given.iter().any(|x| family.iter().any(|y| same(*x, *y)))
 }
 
 fn middles(a: View<'_>, b: View<'_>) -> Level {
-    best(a.texts(Section::Middle), b.texts(Section::Middle), |(_, a), (_, b)| {
-        let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    best(a.texts(Section::Middle), b.texts(Section::Middle), |a, b| {
+        let (short, long) = ordered(a.bytes, b.bytes);
         match short.len() {
-            _ if a == b => EXACT,
-            1 if long.starts_with(short) => middle::INITIAL,
+            1 if long.len() > 1 && long[0] == short[0] => middle::INITIAL,
+            _ if a.letters == b.letters && a.bytes == b.bytes => EXACT,
             1 => middle::DIFFERENT,
-            _ if similarity(a, b).at_least(85) => middle::SIMILAR,
+            _ if a.alike(b, 85) => middle::SIMILAR,
             _ => middle::DIFFERENT,
         }
     })
 }
 
 fn family_level(a: Word<'_>, b: Word<'_>) -> Level {
-    let (short, long) = if a.text.len() <= b.text.len() { (a.text, b.text) } else { (b.text, a.text) };
-    let alike = similarity(short, long);
-    if alike.at_least(92) || (short.len() > 3 && one_edit(short, long)) {
+    let (short, long) = ordered(a.text.bytes, b.text.bytes);
+    let alike = a.text.similarity(b.text);
+    if alike.at_least(92) || (short.len() > 3 && a.text.one_edit(b.text)) {
         family::CLOSE
     } else if short.len() > 3 && (long.starts_with(short) || long.ends_with(short)) {
         family::SHARED_PART
@@ -278,21 +284,19 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
         || a.number >> 4 == b.number
         || b.number >> 4 == a.number;
     let units = a.unit == 0 || b.unit == 0 || a.unit == b.unit;
-    let level = if a.street == b.street {
+    let level = if a.signature == b.signature && a.street == b.street {
         match (numbers, units, slip) {
             (true, true, _) => EXACT,
             (true, false, _) | (false, true, true) => address::LINE_EXACT_LAST + 1,
             _ => address::LINE_SIMILAR,
         }
     } else if slip {
-        let alike = |hundredths| share_at_least(a.signature, b.signature, hundredths);
+        let share = |hundredths| share_at_least(a.signature, b.signature, hundredths);
+        // Words in another order share their pairs of letters; one that goes on where the other ends is alike, too.
+        let alike = || share(40) && similarity(a.street, b.street).at_least(92);
         match () {
-            () if numbers && (alike(80) || similarity(a.street, b.street).at_least(92)) => {
-                address::LINE_EXACT_LAST + 1
-            }
-            () if alike(60) || (!numbers && similarity(a.street, b.street).at_least(92)) => {
-                address::LINE_SIMILAR
-            }
+            () if numbers && (share(80) || alike()) => address::LINE_EXACT_LAST + 1,
+            () if share(60) || (!numbers && alike()) => address::LINE_SIMILAR,
             () => address::LINE_DIFFERENT,
         }
     } else {
@@ -323,10 +327,19 @@ fn identifier_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
         (false, _) => MISSING,
         (true, true) => EXACT,
         (true, false) if one_edit(a.1, b.1) => identifier::ONE_EDIT,
-        // Two slips in a long number are likelier than two numbers that are so alike.
-        (true, false) if a.1.len().min(b.1.len()) >= 7 && within_edits(a.1, b.1, 2) => identifier::TWO_EDITS,
+        (true, false) if two_slips(a.1, b.1) => identifier::TWO_EDITS,
         (true, false) => identifier::DIFFERENT,
     }
+}
+
+/// True when two long numbers differ by two slips: likelier than two numbers that are so alike.
+fn two_slips(a: &[u8], b: &[u8]) -> bool {
+    let (short, long) = ordered(a, b);
+    let front = short.iter().zip(long).take_while(|(x, y)| x == y).count();
+    let back = short.iter().rev().zip(long.iter().rev()).take_while(|(x, y)| x == y).count();
+    // Each slip touches two places at most: nearly all numbers are told apart here.
+    let near = front + back + 4 >= short.len() || short.iter().zip(long).filter(|(x, y)| x != y).count() <= 4;
+    short.len() >= 7 && near && within_edits(a, b, 2)
 }
 
 fn number_level(a: (u64, u64), b: (u64, u64)) -> Level {
@@ -337,10 +350,10 @@ fn number_level(a: (u64, u64), b: (u64, u64)) -> Level {
     }
 }
 
-fn mother_level(a: (u32, &[u8]), b: (u32, &[u8])) -> Level {
-    match a.1 == b.1 {
+fn mother_level(a: Text<'_>, b: Text<'_>) -> Level {
+    match a.bytes == b.bytes {
         true => EXACT,
-        false if similarity(a.1, b.1).at_least(92) => 2,
+        false if a.alike(b, 92) => 2,
         false => DIFFERENT_OF_3,
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::{
     model::placeholder,
     normalize::VALUES_MAX,
-    text::{self, TEXT_MAX},
+    text::{self, TEXT_MAX, Text},
 };
 
 /// Version of the form, its first byte.
@@ -18,6 +18,7 @@ pub const VERSION: u8 = 1;
 const SECTIONS: usize = 11;
 const HEAD: usize = 4 + 2 * SECTIONS;
 const PLACE_HEAD: usize = 40;
+const WORD_HEAD: usize = 16;
 
 /// The number of the sex "female"; "male" is the next.
 pub(crate) const FEMALE: u8 = 1;
@@ -47,9 +48,9 @@ enum Shape {
 }
 
 const SHAPES: [Shape; SECTIONS] = [
-    Shape::Texts(12, VALUES_MAX),
+    Shape::Texts(WORD_HEAD, VALUES_MAX),
     Shape::Texts(4, VALUES_MAX),
-    Shape::Texts(12, VALUES_MAX),
+    Shape::Texts(WORD_HEAD, VALUES_MAX),
     Shape::Fixed(8, VALUES_MAX * VALUES_MAX),
     Shape::Fixed(4, VALUES_MAX),
     Shape::Texts(PLACE_HEAD, VALUES_MAX),
@@ -94,7 +95,7 @@ pub(crate) struct Word<'a> {
     pub(crate) sound: u32,
     /// Rows of the nickname table.
     pub(crate) nicknames: [u8; 4],
-    pub(crate) text: &'a [u8],
+    pub(crate) text: Text<'a>,
 }
 
 /// An address.
@@ -213,22 +214,24 @@ impl<'a> View<'a> {
         !self.section(Section::Identifier).is_empty()
     }
 
+    #[inline]
     pub(crate) fn words(self, section: Section) -> impl Iterator<Item = Word<'a>> + Clone {
         debug_assert!(matches!(section, Section::Given | Section::Family));
-        values(self.section(section), 12).map(|(head, text)| Word {
+        values(self.section(section), WORD_HEAD).map(|(head, text)| Word {
             hash: int(&head[0..4]),
             sound: int(&head[4..8]),
             nicknames: [head[8], head[9], head[10], head[11]],
-            text,
+            text: Text { letters: int(&head[12..16]), bytes: text },
         })
     }
 
-    /// Texts with their hashes.
-    pub(crate) fn texts(self, section: Section) -> impl Iterator<Item = (u32, &'a [u8])> + Clone {
+    #[inline]
+    pub(crate) fn texts(self, section: Section) -> impl Iterator<Item = Text<'a>> + Clone {
         debug_assert!(matches!(section, Section::Middle | Section::Mother));
-        values(self.section(section), 4).map(|(head, text)| (int(head), text))
+        values(self.section(section), 4).map(|(head, text)| Text { letters: int(head), bytes: text })
     }
 
+    #[inline]
     pub(crate) fn places(self) -> impl Iterator<Item = Place<'a>> + Clone {
         values(self.section(Section::Place), PLACE_HEAD).map(|(head, street)| {
             let mut postcode = [0; 8];
@@ -245,31 +248,38 @@ impl<'a> View<'a> {
     }
 
     /// Identifiers: hash of the authority, value.
+    #[inline]
     pub(crate) fn identifiers(self) -> impl Iterator<Item = (u32, &'a [u8])> + Clone {
         values(self.section(Section::Identifier), 4).map(|(head, text)| (int(head), text))
     }
 
     /// Numbers of eight bytes: phones, tokens of family names.
+    #[inline]
     pub(crate) fn numbers(self, section: Section) -> impl Iterator<Item = u64> + Clone {
         debug_assert!(matches!(section, Section::Phone | Section::FamilyToken));
         self.section(section).chunks_exact(8).map(long)
     }
 
     /// Pairs of hashes: whole and local part of e-mail addresses, authority and value of record numbers.
+    #[inline]
     pub(crate) fn pairs(self, section: Section) -> impl Iterator<Item = (u64, u64)> + Clone {
         debug_assert!(matches!(section, Section::Email | Section::RecordNumber));
         self.section(section).chunks_exact(16).map(|bytes| (long(&bytes[..8]), long(&bytes[8..])))
     }
 
+    #[inline]
     pub(crate) fn birth_dates(self) -> impl Iterator<Item = u32> + Clone {
         self.section(Section::Birth).chunks_exact(4).map(int)
     }
 
     #[inline]
     pub(crate) fn section(self, section: Section) -> &'a [u8] {
+        let head: &[u8; HEAD] = self.0.first_chunk().expect("invariant: a record begins with its head");
+        let end =
+            |section: usize| usize::from(u16::from_le_bytes([head[4 + 2 * section], head[5 + 2 * section]]));
         let at = section as usize;
-        let from = if at == 0 { HEAD } else { self.end(at - 1) };
-        &self.0[from..self.end(at)]
+        let from = if at == 0 { HEAD } else { end(at - 1) };
+        &self.0[from..end(at)]
     }
 
     #[inline]
@@ -303,6 +313,7 @@ impl<'a> View<'a> {
 }
 
 /// Values of one section: a head of so many bytes, a length, a text.
+#[inline]
 fn values(mut bytes: &[u8], head: usize) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     std::iter::from_fn(move || {
         let (front, rest) = bytes.split_at_checked(head)?;
@@ -329,16 +340,22 @@ pub(crate) struct Packer {
 
 impl Packer {
     pub(crate) fn word(&mut self, section: Section, name: &str, sound: u32, nicknames: [u8; 4]) {
-        let mut head = [0; 12];
+        let mut head = [0; WORD_HEAD];
         head[0..4].copy_from_slice(&short_hash(name).to_le_bytes());
         head[4..8].copy_from_slice(&sound.to_le_bytes());
         head[8..12].copy_from_slice(&nicknames);
+        head[12..16]
+            .copy_from_slice(&text::letters(&name.as_bytes()[..name.len().min(TEXT_MAX)]).to_le_bytes());
         self.value(section, &head, name);
     }
 
     pub(crate) fn text(&mut self, section: Section, text: &str) {
         if !text.is_empty() {
-            self.value(section, &short_hash(text).to_le_bytes(), text);
+            self.value(
+                section,
+                &text::letters(&text.as_bytes()[..text.len().min(TEXT_MAX)]).to_le_bytes(),
+                text,
+            );
         }
     }
 

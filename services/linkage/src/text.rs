@@ -6,6 +6,50 @@
 /// Most bytes of a text that is compared: positions are bits of a machine word.
 pub const TEXT_MAX: usize = 64;
 
+/// A text with the set of its letters, by which most texts are told apart without being read.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// The letters that occur, as [`letters`] has them.
+    pub letters: u32,
+    /// The text.
+    pub bytes: &'a [u8],
+}
+
+impl Text<'_> {
+    /// True when the Jaro-Winkler similarity of two texts is at least so many hundredths, which are at least 80.
+    pub fn alike(self, other: Self, hundredths: u64) -> bool {
+        self.may_be_alike(other) && similarity(self.bytes, other.bytes).at_least(hundredths)
+    }
+
+    /// Returns the Jaro-Winkler similarity of two texts, or none when their letters alone keep it below 0.8.
+    pub fn similarity(self, other: Self) -> Similarity {
+        if self.may_be_alike(other) { similarity(self.bytes, other.bytes) } else { Similarity::NONE }
+    }
+
+    /// True when one edit makes one text the other; equal ones do not count.
+    pub fn one_edit(self, other: Self) -> bool {
+        (self.letters ^ other.letters).count_ones() <= 2 && one_edit(self.bytes, other.bytes)
+    }
+
+    /// False when too few letters can match: only what is above 0.7 gets a prefix's bonus and can reach 0.8.
+    fn may_be_alike(self, other: Self) -> bool {
+        let (a, b) = (self.bytes.len().min(TEXT_MAX) as u32, other.bytes.len().min(TEXT_MAX) as u32);
+        let left = a.saturating_sub((self.letters & !other.letters).count_ones());
+        let right = b.saturating_sub((other.letters & !self.letters).count_ones());
+        let matches = left.min(right);
+        // (m/a + m/b + 1) / 3 > 0.7
+        10 * matches * (a + b) > 11 * a * b
+    }
+}
+
+/// Returns the set of the letters of a text, a bit for each; digits share six bits.
+pub fn letters(text: &[u8]) -> u32 {
+    text.iter().fold(0, |letters, byte| match byte {
+        b'a'..=b'z' => letters | 1 << (byte - b'a'),
+        _ => letters | 1 << (26 + byte % 6),
+    })
+}
+
 /// How alike two texts are: a Jaro-Winkler similarity (Winkler 1990) kept as whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Similarity {
@@ -14,6 +58,9 @@ pub struct Similarity {
 }
 
 impl Similarity {
+    /// Nothing alike.
+    const NONE: Self = Self { numerator: 0, denominator: 1 };
+
     /// True when the similarity is at least so many hundredths.
     pub fn at_least(self, hundredths: u64) -> bool {
         100 * self.numerator >= hundredths * self.denominator
@@ -233,6 +280,13 @@ mod tests {
                     prop_assert!(!clear || ours.at_least(hundredths.into()) == (theirs >= threshold));
                 }
             }
+        }
+
+        #[test]
+        fn letters_rule_out_only_what_is_not_alike(a in "[a-f0-3]{0,9}", b in "[a-f0-3]{0,9}") {
+            let [x, y] = [&a, &b].map(|text| Text { letters: letters(text.as_bytes()), bytes: text.as_bytes() });
+            prop_assert_eq!(x.alike(y, 80), !a.is_empty() && !b.is_empty() && similarity(a.as_bytes(), b.as_bytes()).at_least(80));
+            prop_assert_eq!(x.one_edit(y), one_edit(a.as_bytes(), b.as_bytes()));
         }
 
         #[test]

@@ -4,7 +4,11 @@
 //! as missing. Nothing else is lost. Memory holds the comparison form of the records and their ids, never the file: one
 //! thread reads rows ahead, a few batches at most, while the others prepare those before.
 
-use std::{io::Read, sync::Arc, sync::mpsc, thread};
+use std::{
+    io::Read,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use indexmap::IndexSet;
 use rayon::prelude::*;

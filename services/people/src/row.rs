@@ -1,5 +1,7 @@
 //! One row of a file of people, read into the comparison form.
 
+use std::borrow::Cow;
+
 use csv::StringRecord;
 use signpost_linkage::{Address, Date, Identifier, Name, Packed, Record, Region, Sex, prepare};
 
@@ -85,11 +87,10 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// Returns the text of a column that holds one value.
-    fn text(self, column: Column) -> String {
-        let mut text = String::new();
-        for cell in self.parts(column) {
-            append(&mut text, cell);
-        }
+    fn text(self, column: Column) -> Cow<'a, str> {
+        let mut parts = self.parts(column);
+        let mut text = Cow::Borrowed(parts.next().unwrap_or_default());
+        parts.for_each(|part| append(text.to_mut(), part));
         text
     }
 

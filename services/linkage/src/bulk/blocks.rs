@@ -10,7 +10,7 @@ use super::Corpus;
 use crate::block::{Key, Pass, keys, refinements};
 
 /// Most records of a block in which every pair is compared.
-pub const BLOCK_MAX: usize = 120;
+const BLOCK_MAX: usize = 120;
 
 /// The same for wide passes, whose larger blocks are left out: tighter keys look into them.
 const BLOCK_WIDE_MAX: usize = 12;

@@ -37,7 +37,7 @@ pub fn learn(corpus: &Corpus, blocked: &Blocked, placeholders: Placeholders, opt
     let counted = count(blocked.parts.par_iter().flat_map_iter(|part| {
         let chosen = move |pair: &&(u32, u32)| {
             let (a, b) = **pair;
-            mix(u64::from(a) << 32 ^ u64::from(b) ^ options.seed) % every == 0
+            mix(u64::from(a) << 32 ^ u64::from(b) ^ options.seed).is_multiple_of(every)
         };
         part.iter().filter(chosen).map(|(a, b)| compare(corpus.view(*a), corpus.view(*b)).pattern)
     }));
@@ -80,7 +80,7 @@ fn count(patterns: impl ParallelIterator<Item = crate::pattern::Pattern>) -> Cou
 fn frequency(corpus: &Corpus, section: Section) -> Frequency {
     let mut counts: FxHashMap<&[u8], u64> = FxHashMap::default();
     for record in 0..corpus.len() as u32 {
-        corpus.view(record).words(section).for_each(|word| *counts.entry(word.text).or_default() += 1);
+        corpus.view(record).words(section).for_each(|word| *counts.entry(word.text.bytes).or_default() += 1);
     }
     // In order, so that sums are the same every time.
     let mut counts: Vec<_> = counts.into_iter().collect();

@@ -282,7 +282,7 @@ fn expect(
     priors: &[f64; COMPONENTS],
     shares: &mut [[f64; COMPONENTS]],
 ) {
-    let mut logs = levels.clone();
+    let mut logs = *levels;
     logs.iter_mut().flatten().flatten().for_each(|cell| *cell = cell.max(1e-12).ln());
     for ((pattern, _), shares) in patterns.iter().zip(shares) {
         let mut sums = priors.map(f64::ln);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::text;
 
 /// Fewest records that hold a name before a model names it: no rare name, which may point at a person, leaves the data.
-pub const RECORDS_MIN: u64 = 10;
+const RECORDS_MIN: u64 = 10;
 
 /// Most that a name's frequency may add or take, in bits.
 const BITS_MAX: f64 = 5.0;

@@ -27,15 +27,15 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn givens(record: &Packed) -> Vec<String> {
-    record.view().words(Section::Given).map(|word| text(word.text)).collect()
+    record.view().words(Section::Given).map(|word| text(word.text.bytes)).collect()
 }
 
 fn middles(record: &Packed) -> Vec<String> {
-    record.view().texts(Section::Middle).map(|(_, middle)| text(middle)).collect()
+    record.view().texts(Section::Middle).map(|middle| text(middle.bytes)).collect()
 }
 
 fn families(record: &Packed) -> Vec<String> {
-    record.view().words(Section::Family).map(|word| text(word.text)).collect()
+    record.view().words(Section::Family).map(|word| text(word.text.bytes)).collect()
 }
 
 fn is_nobody(record: &Packed) -> bool {

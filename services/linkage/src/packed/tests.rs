@@ -79,7 +79,7 @@ fn every_field_is_found_again() {
     assert_eq!(known, [true; 5]);
     assert!(view.has_phone() && view.has_identifier());
     assert_eq!(view.words(Section::Given).count(), 1);
-    assert_eq!(view.texts(Section::Middle).map(|(_, text)| text).collect::<Vec<_>>(), [b"aloysius"]);
+    assert_eq!(view.texts(Section::Middle).map(|text| text.bytes).collect::<Vec<_>>(), [b"aloysius"]);
     assert_eq!(view.words(Section::Family).count(), 2);
     assert_eq!(view.numbers(Section::FamilyToken).count(), 1);
     assert_eq!(view.birth_dates().collect::<Vec<_>>(), [0x1980_0304, 0x1980_0231]);
@@ -88,7 +88,7 @@ fn every_field_is_found_again() {
     assert_eq!((view.pairs(Section::Email).count(), view.pairs(Section::RecordNumber).count()), (1, 2));
     assert_eq!(view.identifiers().map(|(_, value)| value).collect::<Vec<_>>(), [b"078051120"]);
     assert_eq!(
-        view.texts(Section::Mother).map(|(_, text)| text).collect::<Vec<_>>(),
+        view.texts(Section::Mother).map(|text| text.bytes).collect::<Vec<_>>(),
         [b"eleanorfeatherstone"]
     );
     let nothing = prepare(&Record::default(), rlibphonenumber::Region::US);
@@ -116,7 +116,7 @@ fn more_or_longer_values_than_normalisation_makes_are_refused() {
     let with = |section, count: usize, text: &str| {
         let mut packer = Packer::default();
         for _ in 0..count {
-            packer.sections[section as usize].extend([0; 12]);
+            packer.sections[section as usize].extend([0; WORD_HEAD]);
             packer.sections[section as usize].push(text.len() as u8);
             packer.sections[section as usize].extend(text.as_bytes());
         }
