@@ -144,7 +144,9 @@ fn root(parents: &mut FxHashMap<u32, u32>, record: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn read_text(text: &str) -> (Vec<(u32, u32, Constraint)>, Vec<(u64, Loss, String)>) {
+    type Told = Vec<(u64, Loss, String)>;
+
+    fn read_text(text: &str) -> (Vec<(u32, u32, Constraint)>, Told) {
         let ids: Ids = ["a", "b", "c", "d"].map(Box::from).into_iter().collect();
         let mut problems = Problems::default();
         let reviews = read("reviews.csv", text.as_bytes(), &ids, &mut problems).unwrap();

@@ -227,7 +227,8 @@ mod tests {
                 ..Name::default()
             };
             assert!(names(row, None) == [name("Ann", "Doe"), name("", "Roe"), name("Bea", "Poe")]);
-            let places: Vec<_> = addresses(row, None).into_iter().map(|place| (place.line, place.city)).collect();
+            let places: Vec<_> =
+                addresses(row, None).into_iter().map(|place| (place.line, place.city)).collect();
             let place = |line: &str, city: &str| (line.to_owned(), city.to_owned());
             assert_eq!(places, [place("1 Elm St", "Boston"), place("2 Oak St", "")]);
         });

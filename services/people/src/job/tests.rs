@@ -115,8 +115,13 @@ fn stewards_are_obeyed() {
     let linked = links.lines().skip(1).map(|line| line.split_once(',').unwrap());
     let (b, a) = linked.clone().find(|(record, person)| record != person).unwrap();
     let (c, _) = linked.clone().find(|(record, other)| record == other && *other != a).unwrap();
-    fs::write(folder.path("reviews.csv"), format!("record_id_l,record_id_r,decision\n{a},{b},apart\n{a},{c},link\n")).unwrap();
-    let summary = folder.link("records.csv", Also { reviews: Some("reviews.csv"), ..Also::default() }).unwrap();
+    fs::write(
+        folder.path("reviews.csv"),
+        format!("record_id_l,record_id_r,decision\n{a},{b},apart\n{a},{c},link\n"),
+    )
+    .unwrap();
+    let summary =
+        folder.link("records.csv", Also { reviews: Some("reviews.csv"), ..Also::default() }).unwrap();
     assert_eq!(summary.reviews, 2);
     let after = folder.text("links.csv");
     assert_ne!(person(&after, a), person(&after, b));

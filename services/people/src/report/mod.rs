@@ -253,7 +253,7 @@ mod filters {
     pub(super) fn grouped(number: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
         let digits = number.to_string();
         let group = |(place, digit): (usize, char)| {
-            let space = place > 0 && (digits.len() - place) % 3 == 0;
+            let space = place > 0 && (digits.len() - place).is_multiple_of(3);
             space.then_some('\u{202f}').into_iter().chain([digit])
         };
         Ok(digits.chars().enumerate().flat_map(group).collect())

@@ -20,8 +20,7 @@ const X_LABELS_HEIGHT: u32 = 48;
 const Y_LABELS_WIDTH: u32 = 80;
 
 /// Where classes of probability end; the first begins at 0.01.
-const ENDS: [f64; 14] =
-    [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 0.999, 1.0];
+const ENDS: [f64; 14] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 0.999, 1.0];
 
 /// Decisions with their colours, told apart also by those who see few.
 const COLOURS: [(Decision, RGBColor); 3] = [

@@ -32,7 +32,9 @@ impl Reason {
             Self::Stop(Stop::MultipleBirthConflict) => {
                 "One record is of the first born of a multiple birth, the other of another child."
             }
-            Self::Stop(Stop::IdentifierConflict) => "One authority gave the two records different identifiers.",
+            Self::Stop(Stop::IdentifierConflict) => {
+                "One authority gave the two records different identifiers."
+            }
             Self::Stop(Stop::TwinPattern) => {
                 "Born on one day, of one home or family, with two given names: as twins are."
             }

@@ -96,8 +96,8 @@ pub(super) struct Link {
     /// Model that `train` wrote; without it one is learnt from the records first
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// What pairs are drawn by when a model is learnt
-    #[arg(long, default_value_t = 1, value_name = "SEED", conflicts_with = "model")]
+    /// What pairs are drawn by when a model is learnt; not used with --model
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
     /// Where to write record_id,person_id; one row a record
     #[arg(long, value_name = "FILE")]
@@ -319,10 +319,10 @@ const TICK: Duration = Duration::from_millis(100);
 impl Bars {
     fn show(&self, name: &'static str, done: u64, total: u64) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_none_or(|(before, _)| *before != name) {
-            if let Some((_, before)) = current.replace((name, bar(name, total))) {
-                before.finish_and_clear();
-            }
+        if current.as_ref().is_none_or(|(before, _)| *before != name)
+            && let Some((_, before)) = current.replace((name, bar(name, total)))
+        {
+            before.finish_and_clear();
         }
         if let Some((_, bar)) = &*current {
             bar.set_position(done);
