@@ -8,6 +8,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use crate::{
+    model::Model,
     nickname,
     normalize::name,
     packed::{FEMALE, Place, Section, View, Word},
@@ -30,6 +31,15 @@ pub struct Comparison {
     pub given: u32,
     /// Hash of the family name that agrees exactly; 0 when none does.
     pub family: u32,
+    /// Hashes of two given names that are close but not equal; 0 when there are none.
+    pub close: [u32; 2],
+}
+
+impl Comparison {
+    /// True when the given names are close and each is usual in the population: two names, not one that is misspelt.
+    pub fn two_names(&self, model: &Model) -> bool {
+        self.close.iter().all(|name| model.is_usual(*name))
+    }
 }
 
 impl fmt::Debug for Comparison {
@@ -77,10 +87,18 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         )
         .with(Field::BirthOrder, birth_order(a, b))
         .with(Field::Mother, best(a.texts(Section::Mother), b.texts(Section::Mother), mother_level));
+    let close = given_a.iter().flat_map(|x| given_b.iter().map(move |y| (x, y)));
+    let close = match given {
+        given::CLOSE => {
+            close.filter(|(x, y)| given_level(**x, **y) == given::CLOSE).map(|(x, y)| (x.hash, y.hash)).min()
+        }
+        _ => None,
+    };
     Comparison {
         pattern,
         given: if given == EXACT { given_hash } else { 0 },
         family: if family == EXACT { family_hash } else { 0 },
+        close: close.map_or([0; 2], |(x, y)| [x.min(y), x.max(y)]),
     }
 }
 
@@ -230,7 +248,7 @@ fn date_level(a: u32, b: u32) -> Level {
     }
     let years = decimal(year_a).abs_diff(decimal(year_b));
     match digit_edits(a.into(), b.into()) {
-        1 => birth_date::ONE_EDIT,
+        1 if !GENERATION_YEARS.contains(&years) => birth_date::ONE_EDIT,
         _ if a & 0xffff == b & 0xffff && !GENERATION_YEARS.contains(&years) => birth_date::SAME_DAY_AND_MONTH,
         2 if !GENERATION_YEARS.contains(&years) => birth_date::TWO_EDITS,
         _ if years == 0 => birth_date::SAME_YEAR,

@@ -82,15 +82,13 @@ impl fmt::Display for Stop {
     }
 }
 
-/// True when a child without a name is told by everything but its name: the day of birth, the home and the family, and
-/// nothing says that it is one of several.
+/// True when a child without a name is told by the day of birth and the home, or by the day and the family name of somebody
+/// who has a name, and nothing says that it is one of several.
 pub fn only_child(pattern: Pattern, a: View<'_>, b: View<'_>) -> bool {
-    let level = |field| pattern.level(field);
-    let home =
-        (EXACT..=address::LINE_EXACT_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
-    (home || (EXACT..=family::CLOSE).contains(&level(Field::Family)))
-        && level(Field::BirthDate) == EXACT
-        && level(Field::Sex) != DIFFERENT_OF_2
+    let nameless = a.flags().newborn && b.flags().newborn;
+    (at_home(pattern) || (of_one_family(pattern) && !nameless))
+        && pattern.level(Field::BirthDate) == EXACT
+        && pattern.level(Field::Sex) != DIFFERENT_OF_2
         && !a.flags().multiple_birth
         && !b.flags().multiple_birth
 }
@@ -100,12 +98,16 @@ const SHARE_MAX: f64 = 0.01;
 
 /// Returns why two records must not be linked without a person's word.
 pub fn stop(model: &Model, comparison: &Comparison, a: View<'_>, b: View<'_>) -> Option<Stop> {
-    let pattern = comparison.pattern;
-    let known = pattern.level(Field::Identifier) == EXACT || pattern.level(Field::RecordNumber) == EXACT;
+    let known = comparison.pattern.level(Field::RecordNumber) == EXACT;
+    let named = known || comparison.pattern.level(Field::Identifier) == EXACT;
     let (a, b) = (a.flags(), b.flags());
+    // Children may be registered under the number of their mother: it tells which child only with the day of birth.
+    let one_birth = named
+        && comparison.pattern.level(Field::BirthDate) == EXACT
+        && !(a.multiple_birth || b.multiple_birth);
     match () {
-        () if !known && (a.unidentified || b.unidentified) => Some(Stop::Unidentified),
-        () if !known && (a.newborn || b.newborn) => Some(Stop::Newborn),
+        () if !named && (a.unidentified || b.unidentified) => Some(Stop::Unidentified),
+        () if !(known || one_birth) && (a.newborn || b.newborn) => Some(Stop::Newborn),
         () => conflict(model, comparison),
     }
 }
@@ -116,46 +118,82 @@ pub fn stop(model: &Model, comparison: &Comparison, a: View<'_>, b: View<'_>) ->
 /// population without families it is an error of writing.
 pub fn conflict(model: &Model, comparison: &Comparison) -> Option<Stop> {
     let level = |field| comparison.pattern.level(field);
-    let known = level(Field::Identifier) == EXACT || level(Field::RecordNumber) == EXACT;
-    let home =
-        (EXACT..=address::LINE_CLOSE_LAST).contains(&level(Field::Address)) || level(Field::Phone) == EXACT;
-    let kin = home || (EXACT..=family::CLOSE).contains(&level(Field::Family));
-    let other_name = match level(Field::Given) {
-        given::SIMILAR | given::DIFFERENT => true,
-        // "Jayden" may be misspelt, or have a brother "Hayden".
-        given::CLOSE => level(Field::Middle) == middle::DIFFERENT || level(Field::Sex) == DIFFERENT_OF_2,
-        _ => false,
-    };
-    let families = model.has_families();
-    let may_be = |components: &[Component]| {
-        let posterior = model.posterior(comparison);
-        families && components.iter().map(|component| posterior[*component as usize]).sum::<f64>() > SHARE_MAX
-    };
-    // Nobody shares name, birth date and neighbourhood with somebody else: one of the identifiers is wrong.
-    let near = matches!(level(Field::Address), EXACT..=address::AREA_EXACT | address::LINE_DIFFERENT);
-    let told = (home || near)
-        && (EXACT..=given::CLOSE).contains(&level(Field::Given))
-        && (EXACT..=family::CLOSE).contains(&level(Field::Family))
-        && level(Field::BirthDate) == EXACT;
-    let twins = !known && level(Field::BirthDate) == EXACT && kin && other_name;
-    let generations = !known && level(Field::BirthDate) == birth_date::GENERATION;
-    // A man who has another family name is another man, unless he is at home.
-    let renamed = families
-        && !known
-        && !home
-        && level(Field::Email) != EXACT
-        && level(Field::Family) == family::DIFFERENT;
     match () {
         () if level(Field::Suffix) == DIFFERENT_OF_2 => Some(Stop::SuffixConflict),
         () if level(Field::BirthOrder) == DIFFERENT_OF_2 => Some(Stop::MultipleBirthConflict),
-        () if level(Field::Identifier) == identifier::DIFFERENT && !told => Some(Stop::IdentifierConflict),
-        () if twins && may_be(&[Component::Twin]) => Some(Stop::TwinPattern),
-        () if generations && may_be(&[Component::Namesake, Component::Household]) => {
-            Some(Stop::GenerationConflict)
-        }
-        () if renamed => Some(Stop::FamilyNameConflict),
+        () if identifiers_differ(model, comparison) => Some(Stop::IdentifierConflict),
+        // Relatives may share an identifier that was copied; a source's own number they do not.
+        () if !model.has_families() || level(Field::RecordNumber) == EXACT => None,
+        () if may_be_twins(model, comparison) => Some(Stop::TwinPattern),
+        () if may_be_generations(model, comparison) => Some(Stop::GenerationConflict),
+        () if is_renamed(comparison.pattern) => Some(Stop::FamilyNameConflict),
         () => None,
     }
+}
+
+/// True when address or phone say that the two share a home.
+fn at_home(pattern: Pattern) -> bool {
+    (EXACT..=address::LINE_CLOSE_LAST).contains(&pattern.level(Field::Address))
+        || pattern.level(Field::Phone) == EXACT
+}
+
+/// True when the family names are one, but for a misspelling.
+fn of_one_family(pattern: Pattern) -> bool {
+    (EXACT..=family::CLOSE).contains(&pattern.level(Field::Family))
+}
+
+/// True when one authority gave two numbers and not all else agrees. Nobody shares name, birth date and neighbourhood with
+/// somebody else: then one of the numbers is wrong. Twins are given numbers that follow one another.
+fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
+    let pattern = comparison.pattern;
+    let near = matches!(pattern.level(Field::Address), EXACT..=address::AREA_EXACT | address::LINE_DIFFERENT);
+    let same_day = pattern.level(Field::BirthDate) == EXACT;
+    let told = same_day
+        && (at_home(pattern) || near)
+        && (EXACT..=given::CLOSE).contains(&pattern.level(Field::Given))
+        && of_one_family(pattern)
+        && !comparison.two_names(model);
+    match pattern.level(Field::Identifier) {
+        identifier::DIFFERENT => !told,
+        identifier::ONE_EDIT | identifier::TWO_EDITS => {
+            model.has_families() && same_day && pattern.level(Field::Given) >= given::CLOSE && !told
+        }
+        _ => false,
+    }
+}
+
+/// True for records of one day, and of one home or family, with two given names.
+fn may_be_twins(model: &Model, comparison: &Comparison) -> bool {
+    let pattern = comparison.pattern;
+    let other_name = match pattern.level(Field::Given) {
+        given::SIMILAR | given::DIFFERENT => chance(model, comparison, &[Component::Twin]),
+        // "Jayden" may be misspelt, or have a brother "Jaylen".
+        given::CLOSE => {
+            let differs = pattern.level(Field::Middle) == middle::DIFFERENT
+                || pattern.level(Field::Sex) == DIFFERENT_OF_2;
+            comparison.two_names(model) || (differs && chance(model, comparison, &[Component::Twin]))
+        }
+        _ => false,
+    };
+    other_name && pattern.level(Field::BirthDate) == EXACT && (at_home(pattern) || of_one_family(pattern))
+}
+
+/// True for records of one name whose birth dates are a generation apart.
+fn may_be_generations(model: &Model, comparison: &Comparison) -> bool {
+    comparison.pattern.level(Field::BirthDate) == birth_date::GENERATION
+        && chance(model, comparison, &[Component::Namesake, Component::Household])
+}
+
+/// True for a man who has another family name and is not at home: he is another man. Women change theirs at marriage.
+fn is_renamed(pattern: Pattern) -> bool {
+    let known = pattern.level(Field::Identifier) == EXACT || pattern.level(Field::Email) == EXACT;
+    pattern.level(Field::Family) == family::DIFFERENT && !known && !at_home(pattern)
+}
+
+/// True when the model gives the components together more than one in a hundred.
+fn chance(model: &Model, comparison: &Comparison, components: &[Component]) -> bool {
+    let posterior = model.posterior(comparison);
+    components.iter().map(|component| posterior[*component as usize]).sum::<f64>() > SHARE_MAX
 }
 
 /// A person and one of its records, found by blocking.
@@ -200,57 +238,86 @@ pub fn decide<P: Copy + Ord>(
     let mut persons: Vec<Considered<P>> = vec![];
     for candidate in candidates {
         let score = model.score(record, candidate.record);
-        let stop =
-            stop(model, &score.comparison, record, candidate.record).filter(|stop| !stop.is_conflict());
+        let stop = stop(model, &score.comparison, record, candidate.record);
         match persons.iter_mut().find(|person| person.id == candidate.person) {
             Some(person) => person.add(score, stop),
-            None => persons.push(Considered {
-                id: candidate.person,
-                agreement: score.comparison.pattern,
-                best: score,
-                stop,
-            }),
+            None => persons.push(Considered::new(candidate.person, score, stop)),
         }
     }
     persons.sort_by(|a, b| b.best.bits.total_cmp(&a.best.bits).then_with(|| a.id.cmp(&b.id)));
     let mut persons = persons.into_iter().filter(|person| person.best.bits >= thresholds.review_bits);
-    let Some(Considered { id: person, best: score, agreement, stop }) = persons.next() else {
-        return Decision::New;
-    };
-    let judged = |pattern| conflict(model, &Comparison { pattern, ..Comparison::default() });
-    let stop = judged(agreement).or(stop);
+    let Some(first) = persons.next() else { return Decision::New };
+    let (person, score) = (first.id, first.best);
     let rival = persons.next().is_some_and(|second| {
-        judged(second.agreement).is_none() && score.bits - second.best.bits < thresholds.margin_bits
+        second.conflict(model).is_none() && score.bits - second.best.bits < thresholds.margin_bits
     });
     let review = |reason| Decision::Review { person, score, reason };
-    match stop {
+    match first.conflict(model).or(first.stop) {
         Some(stop) => review(stop.code()),
         None if rival => review(Stop::TwoPersons.code()),
+        None if first.sum_bits <= 0.0 => review("PERSON_DISAGREES"),
         None if score.bits < thresholds.link_bits => review("UNCERTAIN"),
         None => Decision::Link { person, score },
     }
 }
+
+/// Most that one record counts for or against a person, in bits.
+pub(crate) const CLIP_BITS: f64 = 12.0;
 
 /// A person with what its records say of the newcomer.
 struct Considered<P> {
     id: P,
     /// Score of the record that is most alike.
     best: Score,
-    /// The best level of each field over all records: a misspelling in one does not count against the others, and
-    /// a record that knows nothing hides no conflict.
-    agreement: Pattern,
-    /// Why the record that is most alike cannot decide.
+    /// Why that record cannot decide, though it does not conflict.
     stop: Option<Stop>,
+    /// The best level of each field over all records: a misspelling in one does not count against the others.
+    agreement: Pattern,
+    /// Weights of all records, each within bounds: one bridging record does not outweigh the others.
+    sum_bits: f64,
+    records: usize,
+    /// The records that conflict, and why the first does.
+    conflicts: usize,
+    why: Option<Stop>,
 }
 
 impl<P> Considered<P> {
+    fn new(id: P, score: Score, stop: Option<Stop>) -> Self {
+        let agreement = score.comparison.pattern;
+        let mut considered = Self {
+            id,
+            best: score,
+            stop: None,
+            agreement,
+            sum_bits: 0.0,
+            records: 0,
+            conflicts: 0,
+            why: None,
+        };
+        considered.add(score, stop);
+        considered
+    }
+
     fn add(&mut self, score: Score, stop: Option<Stop>) {
+        let conflict = stop.filter(|stop| stop.is_conflict());
+        let stop = stop.filter(|stop| !stop.is_conflict());
         self.agreement = self.agreement.best(score.comparison.pattern);
         if score.bits > self.best.bits {
             (self.best, self.stop) = (score, stop);
         } else if score.bits == self.best.bits {
             self.stop = self.stop.or(stop);
         }
+        let bits = if conflict.is_some() { -CLIP_BITS } else { score.bits.clamp(-CLIP_BITS, CLIP_BITS) };
+        self.sum_bits += bits;
+        self.records += 1;
+        self.conflicts += usize::from(conflict.is_some());
+        self.why = [self.why, conflict].into_iter().flatten().min();
+    }
+
+    /// Returns why the newcomer is somebody else: what all records together say, or what half of them do.
+    fn conflict(&self, model: &Model) -> Option<Stop> {
+        let together = conflict(model, &Comparison { pattern: self.agreement, ..Comparison::default() });
+        together.or(self.why.filter(|_| 2 * self.conflicts >= self.records))
     }
 }
 

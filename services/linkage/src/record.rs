@@ -83,7 +83,7 @@ pub struct Identifier {
     pub value: String,
 }
 
-/// A calendar date as recorded; it may be one that never was, and is then no evidence.
+/// A calendar date as recorded; it may be one that never was: it is kept as it was written, and marked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date {
     /// Year.

@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, BufWriter, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -75,19 +75,20 @@ impl Output {
     /// # Errors
     /// When nothing can be written in its folder.
     pub fn create(path: &Path) -> Result<Self, Error> {
-        let place = match fs::metadata(path) {
-            Ok(there) if there.is_dir() => return Err(Error::Folder(path.to_owned())),
-            Ok(there) if !there.is_file() => {
-                Place::Straight(File::create(path).map_err(Error::writing(path))?)
+        let there = fs::metadata(path).ok();
+        if there.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(Error::Folder(path.to_owned()));
+        }
+        let straight = there.is_some_and(|there| !there.is_file()) || stands_for_another(path);
+        // The file that a link leads to is replaced, not the link.
+        let path = path.canonicalize().ok().filter(|_| !straight).unwrap_or_else(|| path.to_owned());
+        let place = match straight {
+            true => {
+                Place::Straight(OpenOptions::new().append(true).open(&path).map_err(Error::writing(&path))?)
             }
-            _ => Place::Beside(beside(path)?),
+            false => Place::Beside(beside(&path)?),
         };
-        Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(BUFFER_BYTES, place) })
-    }
-
-    /// Returns the file's name.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { path, file: BufWriter::with_capacity(BUFFER_BYTES, place) })
     }
 }
 
@@ -173,14 +174,25 @@ fn beside(path: &Path) -> Result<NamedTempFile, Error> {
     builder.tempfile_in(folder).map_err(Error::writing(path))
 }
 
+/// True for names such as /dev/stdout, which stand for something else and must not be replaced even if that is a file.
+fn stands_for_another(path: &Path) -> bool {
+    let folder = absolute_folder(path);
+    folder == Path::new("/dev") || folder.starts_with("/proc")
+}
+
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns a path by which two names of one file are the same, whether it is there or not.
 fn absolute(path: &Path) -> PathBuf {
-    let in_folder = || Some(folder(path).canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    let in_folder = || absolute_folder(path).join(path.file_name().unwrap_or_default());
+    path.canonicalize().unwrap_or_else(|_| in_folder())
+}
+
+fn absolute_folder(path: &Path) -> PathBuf {
+    let folder = folder(path);
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 #[cfg(test)]
@@ -222,9 +234,25 @@ mod tests {
         assert!(matches!(check(&[], &[("--out", folder.path())]), Err(Error::Folder(_))));
         let nowhere = folder.path().join("not").join("there.csv");
         assert!(matches!(check(&[], &[("--out", &nowhere)]), Err(Error::NoFolder(_))));
-        // A device is written to and stays what it is.
+        // A device is written to and stays what it is, also under another name.
         check(&[], &[("--out", Path::new("/dev/null"))]).unwrap();
         write(Path::new("/dev/null"), "text").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_link_stays_and_leads_to_the_new_file() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, file) = (folder.path().join("links.csv"), other.path().join("file.csv"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, "after").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        // What stands for standard output is appended to, whatever that is.
+        assert!(matches!(
+            Output::create(Path::new("/dev/stdout")).map(|output| output.file.into_inner().unwrap()),
+            Ok(Place::Straight(_)) | Err(_)
+        ));
     }
 }

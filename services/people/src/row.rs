@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use csv::StringRecord;
-use signpost_linkage::{Address, Date, Identifier, Name, Packed, Record, Region, Sex, prepare};
+use signpost_linkage::{
+    Address, Date, Identifier, Name, Packed, Record, Region, Sex, normalize::VALUES_MAX, prepare,
+};
 
 use crate::columns::{Column, Header};
 
@@ -96,23 +98,23 @@ impl<'a> Row<'a> {
 
     /// Returns the values of a column, without empty ones.
     fn values(self, column: Column) -> Vec<String> {
-        let mut values = self.places(column);
-        values.retain(|value| !value.is_empty());
-        values
+        let values = (0..self.count(&[column])).map(|place| self.value(column, place));
+        values.filter(|value| !value.is_empty()).collect()
     }
 
-    /// Returns the values of a column, with empty ones, so that they can be told from those beside them by their place.
-    fn places(self, column: Column) -> Vec<String> {
-        let mut values: Vec<String> = vec![];
-        for cell in self.parts(column) {
-            for (place, part) in cell.split('|').enumerate() {
-                if values.len() == place {
-                    values.push(String::new());
-                }
-                append(&mut values[place], part.trim());
-            }
-        }
-        values
+    /// Returns one value of a column, empty where it has fewer; those of one place in several columns belong together.
+    fn value(self, column: Column, place: usize) -> String {
+        let mut value = String::new();
+        let parts = self.parts(column).filter_map(|cell| cell.split('|').nth(place));
+        parts.for_each(|part| append(&mut value, part.trim()));
+        value
+    }
+
+    /// Returns how many values the fullest of some columns has.
+    fn count(self, columns: &[Column]) -> usize {
+        let cells = columns.iter().flat_map(|column| self.parts(*column));
+        let counts = cells.map(|cell| 1 + cell.bytes().filter(|byte| *byte == b'|').count());
+        counts.max().unwrap_or(0).min(VALUES_MAX)
     }
 
     /// Returns the cells that make a column, without empty ones.
@@ -130,19 +132,12 @@ fn append(text: &mut String, part: &str) {
     text.push_str(part);
 }
 
-/// Returns one value of a field of several, empty where it has fewer.
-fn take(values: &mut [String], place: usize) -> String {
-    values.get_mut(place).map(std::mem::take).unwrap_or_default()
-}
-
 fn names(row: Row<'_>, recorded_on: Option<Date>) -> Vec<Name> {
-    let columns = [Column::Given, Column::Middle, Column::Family, Column::Suffix];
-    let [mut given, mut middle, mut family, mut suffix] = columns.map(|column| row.places(column));
-    let count = given.len().max(middle.len()).max(family.len()).max(suffix.len());
+    let count = row.count(&[Column::Given, Column::Middle, Column::Family, Column::Suffix]);
     let name = |place| Name {
-        given: vec![take(&mut given, place), take(&mut middle, place)],
-        family: take(&mut family, place),
-        suffix: take(&mut suffix, place),
+        given: vec![row.value(Column::Given, place), row.value(Column::Middle, place)],
+        family: row.value(Column::Family, place),
+        suffix: row.value(Column::Suffix, place),
         recorded_on,
         ..Name::default()
     };
@@ -150,14 +145,12 @@ fn names(row: Row<'_>, recorded_on: Option<Date>) -> Vec<Name> {
 }
 
 fn addresses(row: Row<'_>, recorded_on: Option<Date>) -> Vec<Address> {
-    let columns = [Column::Address, Column::City, Column::State, Column::Postcode];
-    let [mut line, mut city, mut state, mut postcode] = columns.map(|column| row.places(column));
-    let count = line.len().max(city.len()).max(state.len()).max(postcode.len());
+    let count = row.count(&[Column::Address, Column::City, Column::State, Column::Postcode]);
     let address = |place| Address {
-        line: take(&mut line, place),
-        city: take(&mut city, place),
-        state: take(&mut state, place),
-        postcode: take(&mut postcode, place),
+        line: row.value(Column::Address, place),
+        city: row.value(Column::City, place),
+        state: row.value(Column::State, place),
+        postcode: row.value(Column::Postcode, place),
         recorded_on,
     };
     (0..count).map(address).collect()

@@ -7,13 +7,17 @@
 use rustc_hash::FxHashMap;
 
 use super::{Corpus, Pair};
-use crate::{decide::stop, model::Model, text};
-
-/// Most that one pair counts for or against a group, in bits.
-const CLIP_BITS: f64 = 12.0;
+use crate::{
+    decide::{CLIP_BITS, stop},
+    model::Model,
+    text,
+};
 
 /// Most records of each group that are compared when two groups meet.
 const SAMPLE_MAX: usize = 24;
+
+/// Most pairs that one merge adds to those that are stated: of very large persons only what was scored is.
+const TOGETHER_MAX: usize = 4096;
 
 /// What a person's word weighs that keeps two groups apart, in bits.
 const KEPT_APART_BITS: f64 = -1e6;
@@ -126,10 +130,11 @@ impl<'a> Groups<'a> {
         mean > 0.0
     }
 
-    /// Returns the mean weight between the groups of two records, in bits; nothing when they are in one group.
+    /// Returns the mean weight between the groups of two records, in bits; nothing when they are in one group, or are kept
+    /// apart by somebody's word, which says nothing of the weight.
     pub(super) fn between_records(&self, a: u32, b: u32) -> Option<f64> {
         let (g, h) = (self.group[a as usize], self.group[b as usize]);
-        (g != h).then(|| self.between(g, h))
+        (g != h && !self.kept_apart(g, h)).then(|| self.between(g, h))
     }
 
     /// Takes the pairs that came into one group, with the weight at which they did.
@@ -195,7 +200,8 @@ impl<'a> Groups<'a> {
         let (small, large) =
             if self.members[g as usize].len() < self.members[h as usize].len() { (g, h) } else { (h, g) };
         let moved = std::mem::take(&mut self.members[small as usize]);
-        for a in &moved {
+        let listed = moved.len() * self.members[large as usize].len() <= TOGETHER_MAX;
+        for a in moved.iter().filter(|_| listed) {
             let pair = |b: &u32| Pair { a: *a.min(b), b: *a.max(b), bits, stop: None };
             self.together.extend(self.members[large as usize].iter().map(pair));
         }

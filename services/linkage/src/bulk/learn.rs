@@ -141,13 +141,20 @@ impl Placeholders {
 
 /// Birth dates on which far more people seem to be born than on others.
 fn frequent_dates(corpus: &Corpus) -> FxHashSet<u64> {
-    let mut dates: Vec<u32> = (0..corpus.len() as u32)
+    let mut dates: Vec<(u32, u32, u32)> = (0..corpus.len() as u32)
         .into_par_iter()
-        .flat_map_iter(|record| corpus.view(record).birth_dates())
+        .flat_map_iter(|record| {
+            let view = corpus.view(record);
+            let sound = |section| view.words(section).next().map_or(0, |word| word.sound);
+            let name = (sound(Section::Family), sound(Section::Given));
+            view.birth_dates().map(move |date| (date, name.0, name.1))
+        })
         .collect();
     dates.par_sort_unstable();
+    // Encounters of one patient do not make a date frequent.
+    dates.dedup();
     let mut counts: Vec<(usize, u32)> =
-        dates.chunk_by(|a, b| a == b).map(|block| (block.len(), block[0])).collect();
+        dates.chunk_by(|a, b| a.0 == b.0).map(|block| (block.len(), block[0].0)).collect();
     counts.sort_unstable();
     let middle = counts.get(counts.len() / 2).map_or(0, |(count, _)| *count);
     let most = (middle * BIRTH_DATE_EXCESS).max(BIRTH_DATE_MIN);

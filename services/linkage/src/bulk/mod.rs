@@ -1,7 +1,8 @@
 //! Linking a whole file: many records at once, in memory, on all cores.
 //!
-//! A [`Corpus`] holds the records in their comparison form. [`learn`] makes a model of it, [`link`] the persons. Results
-//! depend on the records and the seed alone, neither on their order nor on the number of cores.
+//! A [`Corpus`] holds the records in their comparison form. [`learn`] makes a model of it, [`link`] the persons. Links
+//! depend on the records and the model alone, neither on their order nor on the number of cores; which pairs a model is learnt
+//! from depends on the order, too.
 
 use std::hint;
 

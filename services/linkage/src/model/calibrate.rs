@@ -7,8 +7,22 @@ use serde::{Deserialize, Serialize};
 
 /// A correction of weights: points of a rising line with bends, in bits before and after.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<(f64, f64)>", into = "Vec<(f64, f64)>")]
 pub struct Calibration(Vec<(f64, f64)>);
+
+impl TryFrom<Vec<(f64, f64)>> for Calibration {
+    type Error = &'static str;
+
+    fn try_from(points: Vec<(f64, f64)>) -> Result<Self, Self::Error> {
+        Self::new(points).ok_or("the points of a calibration must rise")
+    }
+}
+
+impl From<Calibration> for Vec<(f64, f64)> {
+    fn from(calibration: Calibration) -> Self {
+        calibration.0
+    }
+}
 
 impl Calibration {
     /// Makes a correction of points; returns none when they do not rise.

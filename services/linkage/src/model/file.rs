@@ -10,15 +10,23 @@ use crate::{
     pattern::{Field, LEVELS_MAX},
 };
 
+/// How far the probabilities of a field's levels may be from 1 together.
+const SUM_TOLERANCE: f64 = 0.01;
+
 /// Version of the file's form.
 const FORMAT: u32 = 1;
 
 /// Why a file is no model.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not JSON, or not of this shape.
-    #[error("not a model: {0}")]
-    Json(#[from] serde_json::Error),
+    /// Not JSON, or not of this shape. What stands there is not shown: it may be anything, also a patient's.
+    #[error("not a model: line {line}, column {column} is not what `signpost people train` writes")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
     /// Of another version.
     #[error("the model is of format {0}, this program reads format {FORMAT}: train it again")]
     Format(u32),
@@ -28,6 +36,12 @@ pub enum Error {
     /// A level or field that the program does not know, or a number that is no probability.
     #[error("{0}: {1}")]
     Level(String, &'static str),
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
 }
 
 /// How a model was made.
@@ -126,6 +140,15 @@ impl Model {
                 for component in Component::ALL {
                     let cell = number(&at, row.get(component.name()), 1.0)?;
                     levels[field as usize][place][component as usize] = cell;
+                }
+            }
+        }
+        for field in Field::ALL {
+            for component in Component::ALL {
+                let sum: f64 = levels[field as usize].iter().map(|row| row[component as usize]).sum();
+                if (sum - 1.0).abs() > SUM_TOLERANCE {
+                    let at = format!("levels.{}, {}", field.name(), component.name());
+                    return Err(Error::Level(at, "does not sum to 1"));
                 }
             }
         }

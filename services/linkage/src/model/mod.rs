@@ -234,6 +234,16 @@ impl Model {
         (bits(given, *given_rare, comparison.given), bits(family, *family_rare, comparison.family))
     }
 
+    /// True when many records hold a given name, by its hash.
+    pub(crate) fn is_usual(&self, given: u32) -> bool {
+        self.tables.given.contains_key(&given)
+    }
+
+    /// Returns log2 of the odds that two records are one person's, before calibration.
+    pub fn plain_bits(&self, a: View<'_>, b: View<'_>) -> f64 {
+        self.odds(&compare(a, b))
+    }
+
     /// Returns the prior odds in bits.
     pub fn prior_bits(&self) -> f64 {
         odds(&self.tables.prior)

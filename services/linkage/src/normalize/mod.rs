@@ -201,7 +201,12 @@ fn normalized(identifier: &Identifier) -> (String, String) {
 fn is_placeholder_date(date: Date) -> bool {
     let Date { year, month, day } = date;
     let default = month == 1 && day == 1 && matches!(year, 1900 | 1901 | 1970);
-    !(1880..=2200).contains(&year) || default || (year, month, day) == (1911, 11, 11)
+    // Without a day or a month it is hardly a date.
+    !(1880..=2200).contains(&year)
+        || month == 0
+        || day == 0
+        || default
+        || (year, month, day) == (1911, 11, 11)
 }
 
 /// One digit repeated, or digits that count up: nobody's number.
@@ -209,7 +214,11 @@ fn is_placeholder_number(text: &str) -> bool {
     let bytes = text.as_bytes();
     let same = bytes.windows(2).all(|w| w[0] == w[1]);
     let counts = bytes.windows(2).all(|w| w[1] == w[0] + 1 || (w[0] == b'9' && w[1] == b'0'));
-    bytes.is_empty() || (bytes.len() > 3 && same) || (bytes.len() > 5 && counts)
+    // "999-99-9998" was typed by somebody who tried the nines before.
+    let but_one = |byte: &u8| bytes.iter().filter(|other| *other == byte).count() + 1 >= bytes.len();
+    let nearly = bytes.len() > 6 && bytes.iter().take(2).any(but_one);
+    let no_number = !bytes.iter().any(u8::is_ascii_digit);
+    bytes.is_empty() || (bytes.len() > 3 && same) || nearly || (bytes.len() > 5 && counts) || no_number
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub(super) fn name(name: &Name) -> Names {
     let mut given: Vec<String> = name.given.iter().flat_map(|text| words(text)).collect();
     let mut family: Vec<String> = words(&name.family);
     family.extend(words(&name.maternal));
-    let unknown = |word: &String| UNIDENTIFIED.contains(&word.as_str());
+    let unknown = |word: &String| UNIDENTIFIED.contains(&unnumbered(word));
     let test = |word: &String| word.contains("test") || word == "patient" || word == "duplicate";
     if given.iter().take(2).chain(family.iter().take(2)).any(|word| unknown(word) && test(word)) {
         return Names { unidentified: true, ..Names::default() };
@@ -146,7 +146,7 @@ pub(super) fn name(name: &Name) -> Names {
 /// Takes the words for a child without a name out of a name; true when there were any. "Twin B" and "Baby Girl 2" say
 /// which of several it is.
 fn newborn(given: &mut Vec<String>, family: &mut Vec<String>, birth_order: &mut Option<u8>) -> bool {
-    let marks = |word: &String| NEWBORN.contains(&word.as_str());
+    let marks = |word: &String| NEWBORN.contains(&unnumbered(word));
     let mut taken = vec![];
     if given.first().is_some_and(marks) {
         taken.append(given);
@@ -166,6 +166,11 @@ fn newborn(given: &mut Vec<String>, family: &mut Vec<String>, birth_order: &mut 
         *birth_order = Some(birth_order.unwrap_or(0).max(order));
     }
     !taken.is_empty()
+}
+
+/// Returns a word without the number that stands behind it, as in "Newborn1".
+fn unnumbered(word: &str) -> &str {
+    word.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// True for the name that is given to people whom nobody can identify.
