@@ -11,7 +11,7 @@ use std::{
 
 use rayon::prelude::*;
 use signpost_linkage::{
-    bulk::{self, Blocked, Corpus, Linked, PassCount},
+    bulk::{self, Blocked, Constraint, Corpus, Linked, PassCount},
     decide::Thresholds,
     model::{self, Model, Placeholders},
 };
@@ -234,10 +234,21 @@ fn solve(
         None if corpus.len() < RECORDS_MIN => Model::default(),
         None => learn(&corpus, &blocked, placeholders, seed, progress),
     };
+    let labels = labels(&corpus, &model, reviews);
+    let model = model.calibrated(&labels);
     progress(Step::Link, 0, 0);
     let linked = bulk::link(&corpus, &blocked, &model, Thresholds::default(), &reviews.constraints());
     let pairs_compared = blocked.len() as u64;
     Solved { corpus, model, passes: blocked.passes, pairs_compared, linked, reviews: reviews.decided.len() }
+}
+
+/// Returns what people decided, with the weight that the model gives to it.
+fn labels(corpus: &Corpus, model: &Model, reviews: &Reviews) -> Vec<(f64, bool)> {
+    let label = |(a, b, constraint): &(u32, u32, Constraint)| {
+        let bits = model.plain_bits(corpus.view(*a), corpus.view(*b));
+        (bits, *constraint == Constraint::MustLink)
+    };
+    reviews.decided.iter().map(label).collect()
 }
 
 fn report(job: &Link<'_>, found: &Found, ids: &Ids, solved: &Solved) -> Result<String, report::Error> {
