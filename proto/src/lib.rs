@@ -8,9 +8,9 @@ mod redact;
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! package {
-    ($name:ident, $path:literal, $doc:literal $(, $lint:path)?) => {
+    ($name:ident, $path:literal, $doc:literal $(, $lint:path)*) => {
         #[doc = $doc]
-        $(#[expect($lint, reason = "generated code")])?
+        $(#[expect($lint, reason = "generated code")])*
         pub mod $name {
             #[doc = $doc]
             pub mod v1 {
@@ -29,7 +29,13 @@ package!(
     "The directory: who is asking, and where to fetch?",
     clippy::allow_attributes
 );
-package!(locator, "signpost.locator.v1", "The locator: find, list, fetch.", clippy::allow_attributes);
+package!(
+    locator,
+    "signpost.locator.v1",
+    "The locator: find, list, fetch.",
+    clippy::allow_attributes,
+    clippy::large_enum_variant
+);
 package!(mpi, "signpost.mpi.v1", "The master patient index: who is this?", clippy::allow_attributes);
 package!(
     registry,

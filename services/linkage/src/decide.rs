@@ -299,7 +299,8 @@ impl<P> Considered<P> {
     }
 
     fn add(&mut self, score: Score, stop: Option<Stop>) {
-        let conflict = stop.filter(|stop| stop.is_conflict());
+        // Whether a number conflicts, the records say together: one of them may have the newcomer's.
+        let conflict = stop.filter(|stop| stop.is_conflict() && *stop != Stop::IdentifierConflict);
         let stop = stop.filter(|stop| !stop.is_conflict());
         self.agreement = self.agreement.best(score.comparison.pattern);
         if score.bits > self.best.bits {

@@ -31,7 +31,7 @@ pub struct Frequency {
     pub distinct: u64,
     /// Probability that two values drawn at random agree.
     pub agreement: f64,
-    /// Records that hold a value, for values that at least [`RECORDS_MIN`] hold.
+    /// Records that hold a value, for values that at least ten hold.
     pub common: BTreeMap<String, u64>,
 }
 
