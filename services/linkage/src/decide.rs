@@ -52,6 +52,8 @@ pub enum Stop {
     Unidentified,
     /// Two persons fit about equally well.
     TwoPersons,
+    /// Somebody decided that they are two persons.
+    KeptApart,
 }
 
 impl Stop {
@@ -67,6 +69,7 @@ impl Stop {
             Self::Newborn => "NEWBORN",
             Self::Unidentified => "UNIDENTIFIED",
             Self::TwoPersons => "TWO_PERSONS",
+            Self::KeptApart => "KEPT_APART",
         }
     }
 

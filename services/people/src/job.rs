@@ -28,6 +28,10 @@ use crate::{
 /// Fewest records that a model can be learnt from.
 const RECORDS_MIN: usize = 2;
 
+/// Fewest records of which `link` learns its own model: what a handful of pairs teaches links strangers, so the shipped model
+/// serves files that are smaller.
+const LINK_RECORDS_MIN: usize = 100;
+
 /// What a job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -231,7 +235,7 @@ fn solve(
             model.placeholders = placeholders;
             model.for_population(corpus.len() as u64)
         }
-        None if corpus.len() < RECORDS_MIN => Model::default(),
+        None if corpus.len() < LINK_RECORDS_MIN => Model::default().for_population(corpus.len() as u64),
         None => learn(&corpus, &blocked, placeholders, seed, progress),
     };
     let labels = labels(&corpus, &model, reviews);

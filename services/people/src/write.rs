@@ -6,7 +6,7 @@ use csv::Writer;
 use rayon::prelude::*;
 use signpost_linkage::{
     bulk::{Linked, Pair},
-    decide::Thresholds,
+    decide::{Stop, Thresholds},
 };
 
 use crate::read::Ids;
@@ -33,6 +33,7 @@ impl Decision {
     pub fn of(pair: &Pair, persons: &[u32]) -> Self {
         match () {
             () if persons[pair.a as usize] == persons[pair.b as usize] => Self::Link,
+            () if pair.stop == Some(Stop::KeptApart) => Self::Apart,
             () if f64::from(pair.bits) >= Thresholds::default().review_bits => Self::Review,
             () => Self::Apart,
         }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Blocked, Constraints, Corpus, WARM, cluster::Groups};
+use super::{Blocked, Constraint, Constraints, Corpus, WARM, cluster::Groups};
 use crate::{
     decide::{Stop, Thresholds, conflict, only_child, stop},
     model::{Model, bits, probability},
@@ -71,6 +71,11 @@ pub fn link(
     let least = bits(PROBABILITY_MIN) as f32;
     let mut pairs = merge(pairs, together);
     pairs.retain(|pair| pair.bits >= least);
+    for pair in &mut pairs {
+        if constraints.get(pair.a, pair.b) == Some(Constraint::CannotLink) {
+            pair.stop = Some(Stop::KeptApart);
+        }
+    }
     Linked { persons: groups.persons(), pairs }
 }
 

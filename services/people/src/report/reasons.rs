@@ -49,6 +49,7 @@ impl Reason {
                 "At least one record is of somebody whom nobody could identify, or of a test."
             }
             Self::Stop(Stop::TwoPersons) => "A record fits two persons about equally well.",
+            Self::Stop(Stop::KeptApart) => "Somebody decided that they are two persons.",
             Self::Uncertain => "The records agree too well to be dismissed and not well enough to be linked.",
         }
     }
@@ -85,6 +86,7 @@ impl Reason {
                 "Decide first whether the two persons are one; then link the record to the one that its source \
                  confirms."
             }
+            Self::Stop(Stop::KeptApart) => "Nothing is left to decide.",
             Self::Uncertain => {
                 "Compare what both sources hold, above all fields that are missing here, and decide; what you decide \
                  is kept."
