@@ -50,8 +50,10 @@ impl fmt::Debug for Comparison {
 
 /// Compares two records. The order of the two does not matter.
 pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
-    let [given_a, given_b] = [a, b].map(|view| view.words(Section::Given).collect::<Words<'_>>());
-    let [family_a, family_b] = [a, b].map(|view| view.words(Section::Family).collect::<Words<'_>>());
+    let given_a: Words<'_> = a.words(Section::Given).collect();
+    let given_b: Words<'_> = b.words(Section::Given).collect();
+    let family_a: Words<'_> = a.words(Section::Family).collect();
+    let family_b: Words<'_> = b.words(Section::Family).collect();
     let (mut given, given_hash) = best_word(&given_a, &given_b, given_level);
     let (mut family, family_hash) = best_word(&family_a, &family_b, family_level);
     if family > family::SHARED_PART && shares_token(a, b) {
