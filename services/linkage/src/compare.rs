@@ -8,7 +8,6 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use crate::{
-    model::Model,
     nickname,
     normalize::name,
     packed::{FEMALE, Place, Section, View, Word},
@@ -33,13 +32,6 @@ pub struct Comparison {
     pub family: u32,
     /// Hashes of two given names that are close but not equal; 0 when there are none.
     pub close: [u32; 2],
-}
-
-impl Comparison {
-    /// True when the given names are close and each is usual in the population: two names, not one that is misspelt.
-    pub fn two_names(&self, model: &Model) -> bool {
-        self.close.iter().all(|name| model.is_usual(*name))
-    }
 }
 
 impl fmt::Debug for Comparison {
@@ -89,18 +81,11 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         )
         .with(Field::BirthOrder, birth_order(a, b))
         .with(Field::Mother, best(a.texts(Section::Mother), b.texts(Section::Mother), mother_level));
-    let close = given_a.iter().flat_map(|x| given_b.iter().map(move |y| (x, y)));
-    let close = match given {
-        given::CLOSE => {
-            close.filter(|(x, y)| given_level(**x, **y) == given::CLOSE).map(|(x, y)| (x.hash, y.hash)).min()
-        }
-        _ => None,
-    };
     Comparison {
         pattern,
         given: if given == EXACT { given_hash } else { 0 },
         family: if family == EXACT { family_hash } else { 0 },
-        close: close.map_or([0; 2], |(x, y)| [x.min(y), x.max(y)]),
+        close: if given == given::CLOSE { close_names(&given_a, &given_b) } else { [0; 2] },
     }
 }
 
@@ -130,6 +115,13 @@ fn best_word(a: &[Word<'_>], b: &[Word<'_>], level: fn(Word<'_>, Word<'_>) -> Le
         Some(hash) => (EXACT, hash),
         None => (best(a.iter().copied(), b.iter().copied(), level), 0),
     }
+}
+
+/// Returns the hashes of two given names that are close, the smaller first; of several pairs the smallest.
+fn close_names(a: &[Word<'_>], b: &[Word<'_>]) -> [u32; 2] {
+    let pairs = a.iter().flat_map(|x| b.iter().map(move |y| (*x, *y)));
+    let close = pairs.filter(|(x, y)| given_level(*x, *y) == given::CLOSE);
+    close.map(|(x, y)| [x.hash.min(y.hash), x.hash.max(y.hash)]).min().unwrap_or_default()
 }
 
 fn equal(a: u8, b: u8) -> Level {

@@ -87,7 +87,7 @@ impl fmt::Display for Stop {
 
 /// True when a child without a name is told by the day of birth and the home, or by the day and the family name of somebody
 /// who has a name, and nothing says that it is one of several.
-pub fn only_child(pattern: Pattern, a: View<'_>, b: View<'_>) -> bool {
+pub(crate) fn only_child(pattern: Pattern, a: View<'_>, b: View<'_>) -> bool {
     let nameless = a.flags().newborn && b.flags().newborn;
     (at_home(pattern) || (of_one_family(pattern) && !nameless))
         && pattern.level(Field::BirthDate) == EXACT
@@ -155,7 +155,7 @@ fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
         && (at_home(pattern) || near)
         && (EXACT..=given::CLOSE).contains(&pattern.level(Field::Given))
         && of_one_family(pattern)
-        && !comparison.two_names(model);
+        && !two_names(model, comparison);
     match pattern.level(Field::Identifier) {
         identifier::DIFFERENT => !told,
         identifier::ONE_EDIT | identifier::TWO_EDITS => {
@@ -163,6 +163,11 @@ fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
         }
         _ => false,
     }
+}
+
+/// True when the given names are close and each is usual in the population: two names, not one that is misspelt.
+fn two_names(model: &Model, comparison: &Comparison) -> bool {
+    comparison.close.iter().all(|name| model.is_usual(*name))
 }
 
 /// True for records of one day, and of one home or family, with two given names.
@@ -174,7 +179,7 @@ fn may_be_twins(model: &Model, comparison: &Comparison) -> bool {
         given::CLOSE => {
             let differs = pattern.level(Field::Middle) == middle::DIFFERENT
                 || pattern.level(Field::Sex) == DIFFERENT_OF_2;
-            comparison.two_names(model) || (differs && chance(model, comparison, &[Component::Twin]))
+            two_names(model, comparison) || (differs && chance(model, comparison, &[Component::Twin]))
         }
         _ => false,
     };

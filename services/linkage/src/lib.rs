@@ -27,3 +27,8 @@ pub use normalize::prepare;
 pub use packed::{Packed, View};
 pub use record::{Address, Date, Identifier, Name, Record, Sex};
 pub use rlibphonenumber::Region;
+
+/// The example of the README is compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

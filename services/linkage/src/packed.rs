@@ -17,7 +17,7 @@ pub const VERSION: u8 = 1;
 
 const SECTIONS: usize = 11;
 const HEAD: usize = 4 + 2 * SECTIONS;
-const PLACE_HEAD: usize = 40;
+const PLACE_HEAD: usize = 36;
 const WORD_HEAD: usize = 16;
 
 /// The number of the sex "female"; "male" is the next.
@@ -235,13 +235,13 @@ impl<'a> View<'a> {
     pub(crate) fn places(self) -> impl Iterator<Item = Place<'a>> + Clone {
         values(self.section(Section::Place), PLACE_HEAD).map(|(head, street)| {
             let mut postcode = [0; 8];
-            postcode.copy_from_slice(&head[16..24]);
+            postcode.copy_from_slice(&head[12..20]);
             Place {
                 number: int(&head[0..4]),
                 unit: int(&head[4..8]),
                 city: int(&head[8..12]),
                 postcode,
-                signature: u128::from_le_bytes(head[24..40].try_into().unwrap_or_default()),
+                signature: u128::from_le_bytes(head[20..36].try_into().unwrap_or_default()),
                 street,
             }
         })
@@ -363,24 +363,16 @@ impl Packer {
         self.add(Section::Birth, &date.to_le_bytes());
     }
 
-    pub(crate) fn place(
-        &mut self,
-        number: u32,
-        street: &str,
-        unit: &str,
-        city: &str,
-        state: &str,
-        postcode: &str,
-    ) {
+    pub(crate) fn place(&mut self, number: u32, street: &str, unit: &str, city: &str, postcode: &str) {
         let mut head = [0; PLACE_HEAD];
         head[0..4].copy_from_slice(&number.to_le_bytes());
-        for (at, part) in [(4, unit), (8, city), (12, state)] {
+        for (at, part) in [(4, unit), (8, city)] {
             let hash = if part.is_empty() { 0 } else { short_hash(part) };
             head[at..at + 4].copy_from_slice(&hash.to_le_bytes());
         }
         let kept = postcode.len().min(8);
-        head[16..16 + kept].copy_from_slice(&postcode.as_bytes()[..kept]);
-        head[24..40].copy_from_slice(&text::signature(street.as_bytes()).to_le_bytes());
+        head[12..12 + kept].copy_from_slice(&postcode.as_bytes()[..kept]);
+        head[20..36].copy_from_slice(&text::signature(street.as_bytes()).to_le_bytes());
         if head != [0; PLACE_HEAD] {
             self.value(Section::Place, &head, street);
         }
@@ -446,7 +438,7 @@ impl Packer {
             // What is no evidence is the house; city and postcode stay.
             let (head, street) = match kept {
                 true => (head.to_vec(), street),
-                false => ([&[0; 8], &head[8..24], &[0; 16]].concat(), &[][..]),
+                false => ([&[0; 8], &head[8..20], &[0; 16]].concat(), &[][..]),
             };
             self.add(Section::Place, &[&head, &[street.len() as u8][..], street].concat());
         }

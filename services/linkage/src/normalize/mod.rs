@@ -63,7 +63,7 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
     }
     for address in record.addresses.iter().take(VALUES_MAX) {
         let place = place::place(address);
-        packer.place(place.number, &place.street, &place.unit, &place.city, &place.state, &place.postcode);
+        packer.place(place.number, &place.street, &place.unit, &place.city, &place.postcode);
     }
     for phone in record.phones.iter().take(VALUES_MAX).filter_map(|text| phone(text, region)) {
         packer.number(Section::Phone, phone);

@@ -55,7 +55,6 @@ pub(super) struct Place {
     pub(super) street: String,
     pub(super) unit: String,
     pub(super) city: String,
-    pub(super) state: String,
     pub(super) postcode: String,
 }
 
@@ -63,7 +62,6 @@ pub(super) struct Place {
 pub(super) fn place(address: &Address) -> Place {
     let mut place = Place {
         city: words(&address.city).concat(),
-        state: words(&address.state).concat(),
         postcode: postcode(&address.postcode),
         ..Place::default()
     };
