@@ -40,6 +40,7 @@ use self::{
     visits::{Kind, Plan},
     world::World,
 };
+use crate::columns::Column;
 
 /// Name of the file of records.
 pub const RECORDS_FILE: &str = "records.csv";
@@ -47,26 +48,6 @@ pub const RECORDS_FILE: &str = "records.csv";
 pub const TRUTH_FILE: &str = "truth.csv";
 /// Name of the file of relations between people.
 pub const RELATIONS_FILE: &str = "relations.csv";
-/// Columns of the file of records.
-pub const RECORD_COLUMNS: [&str; 17] = [
-    "record_id",
-    "source",
-    "mrn",
-    "recorded_on",
-    "given",
-    "middle",
-    "family",
-    "suffix",
-    "birth_date",
-    "sex",
-    "address",
-    "city",
-    "state",
-    "postcode",
-    "phone",
-    "email",
-    "national_id",
-];
 
 /// Which cells a later encounter keeps or changes together, in their order.
 const KEPT_TOGETHER: [usize; 13] = [0, 0, 0, 0, 1, 2, 3, 3, 3, 3, 4, 5, 6];
@@ -344,7 +325,7 @@ impl Population {
 pub fn write(options: Options, out_dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Summary, Error> {
     let population = generate(options);
     let summary = population.summary();
-    let mut records = Table::create(out_dir, RECORDS_FILE, &RECORD_COLUMNS)?;
+    let mut records = Table::create(out_dir, RECORDS_FILE, &Column::ALL.map(Column::name))?;
     let mut truth = Table::create(out_dir, TRUTH_FILE, &["record_id", "entity_id"])?;
     for (done, record) in population.records().enumerate() {
         if done % PROGRESS_EVERY == 0 {
@@ -365,7 +346,7 @@ pub fn write(options: Options, out_dir: &Path, progress: &dyn Fn(u64, u64)) -> R
     Ok(summary)
 }
 
-fn row<'a>(record: &'a Record, id: &'a str, recorded_on: &'a str) -> [&'a str; RECORD_COLUMNS.len()] {
+fn row<'a>(record: &'a Record, id: &'a str, recorded_on: &'a str) -> [&'a str; Column::ALL.len()] {
     let Record { id: _, entity: _, source, mrn, recorded_on: _, cells } = record;
     let Cells {
         given,
