@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Corpus;
-use crate::block::{Key, Pass, keys, refinements};
+use crate::block::{Pass, keys, refinements};
 
 /// Most records of a block in which every pair is compared.
 const BLOCK_MAX: usize = 120;
@@ -20,6 +20,12 @@ const WINDOW: usize = 12;
 
 /// Parts into which pairs fall by their first record, so that each can be sorted by itself.
 const PARTS: usize = 64;
+
+/// Buckets into which keys fall, so that each can be sorted by itself, close to the processor.
+const BUCKETS: usize = 64;
+
+/// Records whose keys are made at once.
+const RECORDS_AT_ONCE: usize = 8192;
 
 /// Pairs of records worth comparing, and how they were found.
 #[derive(Debug, Default)]
@@ -61,69 +67,66 @@ impl Blocked {
 
 /// Finds the pairs that share a blocking key.
 pub fn block(corpus: &Corpus) -> Blocked {
-    let mut entries = entries(corpus);
-    entries.par_sort_unstable();
-    let ranges = ranges(&entries);
     let span = corpus.len().div_ceil(PARTS).max(1) as u32;
-    let collected = ranges
-        .par_chunks(4096)
-        .map(|ranges| {
-            let mut collector = Collector::new(corpus, span);
-            let mut records = vec![];
-            for (from, to) in ranges {
-                records.clear();
-                records.extend(entries[*from..*to].iter().map(|(_, record)| *record));
-                collector.block(pass_of(entries[*from].0), &mut records);
-            }
-            (collector.parts, collector.passes)
-        })
-        .reduce(|| (vec![], vec![]), join);
-    let (mut parts, passes) = collected;
-    drop(entries);
-    parts.par_iter_mut().for_each(|part| {
-        part.sort_unstable();
-        part.dedup();
-        part.shrink_to_fit();
+    let find = |entries: Vec<Vec<Entry>>| {
+        let mut entries = entries.concat();
+        entries.sort_unstable();
+        let mut collector = Collector::new(corpus, span);
+        let mut records = vec![];
+        for block in entries.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
+            records.clear();
+            records.extend(block.iter().map(|(_, record)| *record));
+            collector.block(pass_of(block[0].0), &mut records);
+        }
+        (collector.parts, collector.passes)
+    };
+    let found: Vec<_> = entries(corpus).into_par_iter().map(find).collect();
+    let (parts, passes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let parts = transposed(parts).into_par_iter().map(|pairs: Vec<Vec<(u32, u32)>>| {
+        let mut pairs = pairs.concat();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs.shrink_to_fit();
+        pairs
     });
-    Blocked { parts, passes }
+    Blocked { parts: parts.collect(), passes: passes.into_iter().reduce(sum).unwrap_or_default() }
 }
 
-/// Every record's keys; the pass stands in the highest bits.
-fn entries(corpus: &Corpus) -> Vec<(u64, u32)> {
-    let number = |key: Key| (key.pass as u64) << 59 | key.number() >> 5;
-    (0..corpus.len() as u32)
-        .into_par_iter()
-        .with_min_len(4096)
-        .flat_map_iter(|record| keys(corpus.view(record)).into_iter().map(move |key| (number(key), record)))
-        .collect()
+/// A key and a record that has it; the pass stands in the key's highest bits.
+type Entry = (u64, u32);
+
+/// Every record's keys, those that are equal in one bucket; a bucket is in pieces.
+fn entries(corpus: &Corpus) -> Vec<Vec<Vec<Entry>>> {
+    let records: Vec<u32> = (0..corpus.len() as u32).collect();
+    let pieces = records.par_chunks(RECORDS_AT_ONCE).map(|records| {
+        let mut buckets = vec![vec![]; BUCKETS];
+        for record in records {
+            for key in keys(corpus.view(*record)) {
+                let number = key.number();
+                buckets[number as usize % BUCKETS].push(((key.pass as u64) << 59 | number >> 5, *record));
+            }
+        }
+        buckets
+    });
+    transposed(pieces.collect())
+}
+
+fn transposed<T>(rows: Vec<Vec<Vec<T>>>) -> Vec<Vec<Vec<T>>> {
+    let mut columns: Vec<Vec<Vec<T>>> = vec![];
+    for row in rows {
+        columns.resize_with(row.len(), Vec::new);
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    columns
 }
 
 fn pass_of(number: u64) -> Pass {
     Pass::ALL[(number >> 59) as usize]
 }
 
-/// Where equal keys begin and end, for keys of more than one record.
-fn ranges(entries: &[(u64, u32)]) -> Vec<(usize, usize)> {
-    let mut ranges = vec![];
-    let mut from = 0;
-    for block in entries.chunk_by(|a, b| a.0 == b.0) {
-        if block.len() > 1 {
-            ranges.push((from, from + block.len()));
-        }
-        from += block.len();
-    }
-    ranges
-}
-
-type Collected = (Vec<Vec<(u32, u32)>>, Vec<PassCount>);
-
-fn join(a: Collected, b: Collected) -> Collected {
-    if a.0.is_empty() || b.0.is_empty() {
-        return if a.0.is_empty() { b } else { a };
-    }
-    let (mut parts, mut passes) = a;
-    parts.iter_mut().zip(b.0).for_each(|(part, mut more)| part.append(&mut more));
-    for (pass, more) in passes.iter_mut().zip(b.1) {
+/// Adds up what the passes did in two buckets.
+fn sum(mut passes: Vec<PassCount>, more: Vec<PassCount>) -> Vec<PassCount> {
+    for (pass, more) in passes.iter_mut().zip(more) {
         let PassCount { pass: _, blocks, pairs, overfull, largest, left_out } = more;
         pass.blocks += blocks;
         pass.pairs += pairs;
@@ -131,7 +134,7 @@ fn join(a: Collected, b: Collected) -> Collected {
         pass.largest = pass.largest.max(largest);
         pass.left_out += left_out;
     }
-    (parts, passes)
+    passes
 }
 
 struct Collector<'a> {

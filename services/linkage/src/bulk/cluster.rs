@@ -121,7 +121,9 @@ impl<'a> Groups<'a> {
         if self.apart.get(&(g, h)) == Some(&sizes) {
             return false;
         }
-        let mean = self.between(g, h);
+        // Two records alone are the pair.
+        let alone = sizes == (1, 1) && !self.kept_apart(g, h);
+        let mean = if alone { f64::from(pair.bits).min(CLIP_BITS) } else { self.between(g, h) };
         if mean > 0.0 {
             self.merge(g, h, pair.bits.min(mean as f32 * MEAN_MAX));
         } else {
