@@ -176,14 +176,14 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
         }
     }
     for place in record.places() {
-        let areas = [postcode(&place).unwrap_or(0), place.city.into()];
+        let areas = [postcode(&place).unwrap_or(0), place.city];
         for area in areas.into_iter().filter(|area| *area != 0) {
             sounding().for_each(|name| add(Pass::NameArea, name.sound.into(), area, 0));
             if place.number != 0 {
                 add(Pass::NumberArea, place.number.into(), area, 0);
             }
             if !place.street.is_empty() {
-                add(Pass::Street, hash(place.street), area, 0);
+                add(Pass::Street, first_word(place.street), area, 0);
             }
         }
         if let Some(code) = postcode(&place) {
@@ -195,7 +195,7 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
         }
         if let Some(house) = house(&place) {
             names().for_each(|name| add(Pass::HouseInitial, house, initial(name.text.bytes), 0));
-            let area = postcode(&place).unwrap_or(place.city.into());
+            let area = postcode(&place).unwrap_or(place.city);
             add(Pass::House, house, area, 0);
         }
     }
@@ -209,6 +209,12 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
         let (a, b) = unordered(g.hash, f.hash);
         add(Pass::Names, a, b, 0);
     }
+}
+
+/// Returns the name of a street without what follows it: "street", a suburb, what a clerk noted.
+fn first_word(street: &[u8]) -> u64 {
+    let mut words = street.split(|byte| *byte == b' ');
+    hash(words.find(|word| word.len() > 3).unwrap_or(street))
 }
 
 fn unordered(a: u32, b: u32) -> (u64, u64) {

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use smallvec::SmallVec;
-
 use crate::{
     nickname,
     normalize::name,
@@ -42,22 +40,24 @@ impl fmt::Debug for Comparison {
 
 /// Compares two records. The order of the two does not matter.
 pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
-    let given_a: Words<'_> = a.words(Section::Given).collect();
-    let given_b: Words<'_> = b.words(Section::Given).collect();
-    let family_a: Words<'_> = a.words(Section::Family).collect();
-    let family_b: Words<'_> = b.words(Section::Family).collect();
-    let (mut given, given_hash) = best_word(&given_a, &given_b, given_level);
-    let (mut family, family_hash) = best_word(&family_a, &family_b, family_level);
+    let (mut given, given_hash) = best_word(a, b, Section::Given, given_level);
+    let (mut family, family_hash) = best_word(a, b, Section::Family, family_level);
     if family > family::SHARED_PART && shares_token(a, b) {
         family = family::SHARED_PART;
     }
-    if given > given::MIDDLE_AS_FIRST && (middle_as_first(&given_a, b) || middle_as_first(&given_b, a)) {
+    if given > given::MIDDLE_AS_FIRST && (middle_as_first(a, b) || middle_as_first(b, a)) {
         given = given::MIDDLE_AS_FIRST;
     }
-    let crossed = || crosses(&given_a, &family_b) && crosses(&given_b, &family_a);
-    if given > given::SWAPPED && family > family::CLOSE && crossed() {
+    if given > given::SWAPPED && family > family::CLOSE {
         // One joint level: the family name then adds nothing of its own.
-        (given, family) = (given::SWAPPED, MISSING);
+        match (crosses(a, b), crosses(b, a)) {
+            (true, true) => (given, family) = (given::SWAPPED, MISSING),
+            (false, false) => {}
+            _ if given > given::ONE_SWAPPED && family > family::SIMILAR => {
+                (given, family) = (given::ONE_SWAPPED, MISSING);
+            }
+            _ => {}
+        }
     }
     if family == family::DIFFERENT && a.sex() == FEMALE && b.sex() == FEMALE {
         family = family::DIFFERENT_OF_WOMEN;
@@ -85,7 +85,7 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Comparison {
         pattern,
         given: if given == EXACT { given_hash } else { 0 },
         family: if family == EXACT { family_hash } else { 0 },
-        close: if given == given::CLOSE { close_names(&given_a, &given_b) } else { [0; 2] },
+        close: if given == given::CLOSE { close_names(a, b) } else { [0; 2] },
     }
 }
 
@@ -105,21 +105,23 @@ fn best<T: Copy>(
     best.wrapping_add(1)
 }
 
-/// Names of one record: one or two, nearly always.
-type Words<'a> = SmallVec<[Word<'a>; 2]>;
-
 /// Returns the strongest level, and the smallest hash of a name that agrees exactly.
-fn best_word(a: &[Word<'_>], b: &[Word<'_>], level: fn(Word<'_>, Word<'_>) -> Level) -> (Level, u32) {
-    let same = |x: &&Word<'_>| b.iter().any(|y| x.hash == y.hash && x.text.bytes == y.text.bytes);
-    match a.iter().filter(same).map(|word| word.hash).min() {
+fn best_word(
+    a: View<'_>,
+    b: View<'_>,
+    section: Section,
+    level: impl Fn(Word<'_>, Word<'_>) -> Level,
+) -> (Level, u32) {
+    let same = |x: &Word<'_>| b.words(section).any(|y| x.hash == y.hash && x.text.bytes == y.text.bytes);
+    match a.words(section).filter(same).map(|word| word.hash).min() {
         Some(hash) => (EXACT, hash),
-        None => (best(a.iter().copied(), b.iter().copied(), level), 0),
+        None => (best(a.words(section), b.words(section), level), 0),
     }
 }
 
 /// Returns the hashes of two given names that are close, the smaller first; of several pairs the smallest.
-fn close_names(a: &[Word<'_>], b: &[Word<'_>]) -> [u32; 2] {
-    let pairs = a.iter().flat_map(|x| b.iter().map(move |y| (*x, *y)));
+fn close_names(a: View<'_>, b: View<'_>) -> [u32; 2] {
+    let pairs = a.words(Section::Given).flat_map(|x| b.words(Section::Given).map(move |y| (x, y)));
     let close = pairs.filter(|(x, y)| given_level(*x, *y) == given::CLOSE);
     close.map(|(x, y)| [x.hash.min(y.hash), x.hash.max(y.hash)]).min().unwrap_or_default()
 }
@@ -159,9 +161,9 @@ fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
     // Jaro-Winkler is hard on short names: "amy" and "any".
     let slip = || short.len() > 2 && short[0] == long[0] && a.text.one_edit(b.text);
     if !two_names && (alike.at_least(92) || slip()) {
-        return given::CLOSE;
+        return if a.sound == b.sound { given::SOUNDS_ALIKE } else { given::CLOSE };
     }
-    if short.len() > 2 && long.starts_with(short) {
+    if short.len() > 2 && short[0] == long[0] && long.starts_with(short) {
         return given::PREFIX;
     }
     if alike.at_least(80) { given::SIMILAR } else { given::DIFFERENT }
@@ -172,21 +174,22 @@ fn ordered<'a>(a: &'a [u8], b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
     if a.len() <= b.len() { (a, b) } else { (b, a) }
 }
 
-fn middle_as_first(given: &[Word<'_>], other: View<'_>) -> bool {
+/// True when a given name of one is a middle name of the other.
+fn middle_as_first(one: View<'_>, other: View<'_>) -> bool {
     let first = |name: Word<'_>, middle: Text<'_>| {
         name.text.letters == middle.letters && name.text.bytes.len() > 1 && name.text.bytes == middle.bytes
     };
-    other.texts(Section::Middle).any(|middle| given.iter().any(|name| first(*name, middle)))
+    other.texts(Section::Middle).any(|middle| one.words(Section::Given).any(|name| first(name, middle)))
 }
 
 /// True when a given name of one is a family name of the other.
-fn crosses(given: &[Word<'_>], family: &[Word<'_>]) -> bool {
+fn crosses(one: View<'_>, other: View<'_>) -> bool {
     let same = |x: Word<'_>, y: Word<'_>| {
         let related = nickname::related(x.nicknames, y.nicknames);
         let alike = || x.text.alike(y.text, 92) || (x.text.bytes.len() > 3 && x.text.one_edit(y.text));
         x.text.bytes.len() > 1 && (x.hash == y.hash || related || alike())
     };
-    given.iter().any(|x| family.iter().any(|y| same(*x, *y)))
+    one.words(Section::Given).any(|x| other.words(Section::Family).any(|y| same(x, y)))
 }
 
 fn middles(a: View<'_>, b: View<'_>) -> Level {
@@ -207,13 +210,19 @@ fn family_level(a: Word<'_>, b: Word<'_>) -> Level {
     let alike = a.text.similarity(b.text);
     if alike.at_least(92) || (short.len() > 3 && a.text.one_edit(b.text)) {
         family::CLOSE
-    } else if short.len() > 3 && (long.starts_with(short) || long.ends_with(short)) {
+    } else if short.len() > 3 && is_part(short, long) {
         family::SHARED_PART
     } else if alike.at_least(85) {
         family::SIMILAR
     } else {
         family::DIFFERENT
     }
+}
+
+/// True when a long name begins or ends as a short one.
+fn is_part(short: &[u8], long: &[u8]) -> bool {
+    (short.first() == long.first() && long.starts_with(short))
+        || (short.last() == long.last() && long.ends_with(short))
 }
 
 /// True when one half of a double name agrees with the other's half or whole.
@@ -261,20 +270,28 @@ fn decimal(packed: u32) -> u32 {
 /// The joint level of line and area, by their places in the list of levels.
 fn place_level(a: Place<'_>, b: Place<'_>) -> Level {
     let line = line_level(a, b);
-    let (postcodes, cities) = (a.postcode != [0; 8] && b.postcode != [0; 8], a.city != 0 && b.city != 0);
-    // 0 exact, 1 near, 2 different, 3 missing.
-    let area = match (postcodes, cities) {
-        (false, false) => 3,
-        (true, _) if a.postcode == b.postcode => 0,
-        (_, true) if a.city == b.city => 1,
-        (true, _) if one_edit(trimmed(&a.postcode), trimmed(&b.postcode)) => 1,
-        _ => 2,
-    };
+    let area = area_level(a, b);
     match (line, area) {
         (None, 3) => MISSING,
         (None, 2) => address::AREA_DIFFERENT,
         (None, area) => address::AREA_EXACT + area,
         (Some(line), area) => line + area,
+    }
+}
+
+/// Returns 0 for the same area, 1 for one that is near, 2 for another, 3 when one side knows none.
+fn area_level(a: Place<'_>, b: Place<'_>) -> Level {
+    let (postcodes, cities) = (a.postcode != [0; 8] && b.postcode != [0; 8], a.city != 0 && b.city != 0);
+    let one_city = cities && share_at_least(a.city.into(), b.city.into(), 60);
+    // There is a Springfield in many states.
+    let states_differ = a.state != b.state && a.state != [0; 4] && b.state != [0; 4];
+    match (postcodes, cities) {
+        (false, false) => 3,
+        (true, _) if a.postcode == b.postcode => Level::from(states_differ && !one_city),
+        _ if states_differ => 2,
+        _ if one_city => 1,
+        (true, _) if one_edit(trimmed(&a.postcode), trimmed(&b.postcode)) => 1,
+        _ => 2,
     }
 }
 
@@ -300,7 +317,8 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
         match (numbers, units, slip) {
             (true, true, _) => EXACT,
             (true, false, _) | (false, true, true) => address::LINE_EXACT_LAST + 1,
-            _ => address::LINE_SIMILAR,
+            (false, false, true) => address::LINE_SIMILAR,
+            _ => address::STREET_ALIKE,
         }
     } else if slip {
         let share = |hundredths| share_at_least(a.signature, b.signature, hundredths);
@@ -311,6 +329,8 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
             () if share(60) || (!numbers && alike()) => address::LINE_SIMILAR,
             () => address::LINE_DIFFERENT,
         }
+    } else if share_at_least(a.signature, b.signature, 80) {
+        address::STREET_ALIKE
     } else {
         address::LINE_DIFFERENT
     };

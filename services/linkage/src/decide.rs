@@ -151,35 +151,33 @@ fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
     let pattern = comparison.pattern;
     let near = matches!(pattern.level(Field::Address), EXACT..=address::AREA_EXACT | address::LINE_DIFFERENT);
     let same_day = pattern.level(Field::BirthDate) == EXACT;
+    // "Kyla" may be misspelt, or the twin of "Kayla".
+    let most = if model.has_families() { given::NICKNAME } else { given::CLOSE };
     let told = same_day
         && (at_home(pattern) || near)
-        && (EXACT..=given::CLOSE).contains(&pattern.level(Field::Given))
-        && of_one_family(pattern)
-        && !two_names(model, comparison);
+        && (EXACT..=most).contains(&pattern.level(Field::Given))
+        && of_one_family(pattern);
     match pattern.level(Field::Identifier) {
         identifier::DIFFERENT => !told,
         identifier::ONE_EDIT | identifier::TWO_EDITS => {
-            model.has_families() && same_day && pattern.level(Field::Given) >= given::CLOSE && !told
+            model.has_families() && same_day && pattern.level(Field::Given) > given::NICKNAME && !told
         }
         _ => false,
     }
-}
-
-/// True when the given names are close and each is usual in the population: two names, not one that is misspelt.
-fn two_names(model: &Model, comparison: &Comparison) -> bool {
-    comparison.close.iter().all(|name| model.is_usual(*name))
 }
 
 /// True for records of one day, and of one home or family, with two given names.
 fn may_be_twins(model: &Model, comparison: &Comparison) -> bool {
     let pattern = comparison.pattern;
     let other_name = match pattern.level(Field::Given) {
+        // "Jayden" may have a brother "Jaylen".
+        given::TWO_NAMES => true,
         given::SIMILAR | given::DIFFERENT => chance(model, comparison, &[Component::Twin]),
-        // "Jayden" may be misspelt, or have a brother "Jaylen".
-        given::CLOSE => {
-            let differs = pattern.level(Field::Middle) == middle::DIFFERENT
-                || pattern.level(Field::Sex) == DIFFERENT_OF_2;
-            two_names(model, comparison) || (differs && chance(model, comparison, &[Component::Twin]))
+        // One is misspelt, most likely; but "Gabriel" may have a sister "Gabrielle".
+        given::SOUNDS_ALIKE | given::CLOSE => {
+            let middle_differs = pattern.level(Field::Middle) == middle::DIFFERENT;
+            pattern.level(Field::Sex) == DIFFERENT_OF_2
+                || (middle_differs && chance(model, comparison, &[Component::Twin]))
         }
         _ => false,
     };

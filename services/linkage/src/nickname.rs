@@ -125,7 +125,7 @@ pub fn rows(name: &str) -> [u8; ROWS_MAX] {
 
 /// True when two names share a row.
 pub fn related(a: [u8; ROWS_MAX], b: [u8; ROWS_MAX]) -> bool {
-    a.iter().any(|row| *row != 0 && b.contains(row))
+    a != [0; ROWS_MAX] && a.iter().any(|row| *row != 0 && b.iter().any(|other| other == row))
 }
 
 #[cfg(test)]

@@ -2,22 +2,22 @@
 //!
 //! A header of fixed size, then the values of each field, one after another. It is the same in memory, in a database
 //! and on every machine. Names stay letters, since they are compared by similarity; what is only ever equal or not
-//! (phones, e-mail addresses, cities) is a hash. It is patient data: `Debug` shows no value.
+//! (phones, e-mail addresses) is a hash. It is patient data: `Debug` shows no value.
 
 use std::fmt;
 
 use crate::{
     model::placeholder,
-    normalize::VALUES_MAX,
+    normalize::{self, VALUES_MAX},
     text::{self, TEXT_MAX, Text},
 };
 
 /// Version of the form, its first byte.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const SECTIONS: usize = 11;
 const HEAD: usize = 4 + 2 * SECTIONS;
-const PLACE_HEAD: usize = 36;
+const PLACE_HEAD: usize = 44;
 const WORD_HEAD: usize = 16;
 
 /// The number of the sex "female"; "male" is the next.
@@ -104,9 +104,12 @@ pub(crate) struct Place<'a> {
     /// House number, packed digits; 0 for none.
     pub(crate) number: u32,
     pub(crate) unit: u32,
-    pub(crate) city: u32,
+    /// Pairs of letters of the city, 0 for none.
+    pub(crate) city: u64,
     /// Letters and digits, filled with zeros.
     pub(crate) postcode: [u8; 8],
+    /// The abbreviation, filled with zeros.
+    pub(crate) state: [u8; 4],
     /// Pairs of letters of the street.
     pub(crate) signature: u128,
     pub(crate) street: &'a [u8],
@@ -234,14 +237,16 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn places(self) -> impl Iterator<Item = Place<'a>> + Clone {
         values(self.section(Section::Place), PLACE_HEAD).map(|(head, street)| {
-            let mut postcode = [0; 8];
-            postcode.copy_from_slice(&head[12..20]);
+            let (mut postcode, mut state) = ([0; 8], [0; 4]);
+            postcode.copy_from_slice(&head[16..24]);
+            state.copy_from_slice(&head[24..28]);
             Place {
                 number: int(&head[0..4]),
                 unit: int(&head[4..8]),
-                city: int(&head[8..12]),
+                city: long(&head[8..16]),
                 postcode,
-                signature: u128::from_le_bytes(head[20..36].try_into().unwrap_or_default()),
+                state,
+                signature: u128::from_le_bytes(head[28..44].try_into().unwrap_or_default()),
                 street,
             }
         })
@@ -363,16 +368,17 @@ impl Packer {
         self.add(Section::Birth, &date.to_le_bytes());
     }
 
-    pub(crate) fn place(&mut self, number: u32, street: &str, unit: &str, city: &str, postcode: &str) {
+    pub(crate) fn place(&mut self, place: &normalize::Place) {
+        let normalize::Place { number, street, unit, city, postcode, state } = place;
         let mut head = [0; PLACE_HEAD];
         head[0..4].copy_from_slice(&number.to_le_bytes());
-        for (at, part) in [(4, unit), (8, city)] {
-            let hash = if part.is_empty() { 0 } else { short_hash(part) };
-            head[at..at + 4].copy_from_slice(&hash.to_le_bytes());
+        let unit = if unit.is_empty() { 0 } else { short_hash(unit) };
+        head[4..8].copy_from_slice(&unit.to_le_bytes());
+        head[8..16].copy_from_slice(&text::short_signature(city.as_bytes()).to_le_bytes());
+        for (part, text) in [(16..24, postcode), (24..28, state)] {
+            head[part].iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
         }
-        let kept = postcode.len().min(8);
-        head[12..12 + kept].copy_from_slice(&postcode.as_bytes()[..kept]);
-        head[20..36].copy_from_slice(&text::signature(street.as_bytes()).to_le_bytes());
+        head[28..44].copy_from_slice(&text::signature(street.as_bytes()).to_le_bytes());
         if head != [0; PLACE_HEAD] {
             self.value(Section::Place, &head, street);
         }
@@ -438,7 +444,7 @@ impl Packer {
             // What is no evidence is the house; city and postcode stay.
             let (head, street) = match kept {
                 true => (head.to_vec(), street),
-                false => ([&[0; 8], &head[8..20], &[0; 16]].concat(), &[][..]),
+                false => ([&[0; 8], &head[8..28], &[0; 16]].concat(), &[][..]),
             };
             self.add(Section::Place, &[&head, &[street.len() as u8][..], street].concat());
         }

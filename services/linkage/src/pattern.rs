@@ -43,7 +43,7 @@ pub enum Field {
 pub const FIELDS: usize = 13;
 
 /// Most levels of a field, with "missing".
-pub const LEVELS_MAX: usize = 20;
+pub const LEVELS_MAX: usize = 24;
 
 /// A field's place in the word: first bit and mask.
 const PLACES: [(u32, u64); FIELDS] = [
@@ -66,11 +66,14 @@ const GIVEN: &[&str] = &[
     "missing",
     "exact",
     "nickname",
+    "sounds alike",
     "close",
     "middle used as first",
     "swapped with family",
     "initial",
     "prefix",
+    "one swapped with family",
+    "close, two names",
     "similar",
     "different",
 ];
@@ -106,6 +109,10 @@ const ADDRESS: &[&str] = &[
     "line similar, area near",
     "line similar, area different",
     "line similar",
+    "street alike, area exact",
+    "street alike, area near",
+    "street alike, area different",
+    "street alike",
     "area exact",
     "area near",
     "line different, area exact",
@@ -135,13 +142,18 @@ pub const EXACT: Level = 1;
 pub mod given {
     use super::Level;
     pub const NICKNAME: Level = 2;
-    pub const CLOSE: Level = 3;
-    pub const MIDDLE_AS_FIRST: Level = 4;
-    pub const SWAPPED: Level = 5;
-    pub const INITIAL: Level = 6;
-    pub const PREFIX: Level = 7;
-    pub const SIMILAR: Level = 8;
-    pub const DIFFERENT: Level = 9;
+    /// Close, and one in sound: "Amy" and "Amie".
+    pub const SOUNDS_ALIKE: Level = 3;
+    pub const CLOSE: Level = 4;
+    pub const MIDDLE_AS_FIRST: Level = 5;
+    pub const SWAPPED: Level = 6;
+    pub const INITIAL: Level = 7;
+    pub const PREFIX: Level = 8;
+    pub const ONE_SWAPPED: Level = 9;
+    /// Each is usual in the population: "Jayden" and "Jaylen". Only a model can tell.
+    pub const TWO_NAMES: Level = 10;
+    pub const SIMILAR: Level = 11;
+    pub const DIFFERENT: Level = 12;
 }
 
 /// Levels of middle names.
@@ -198,9 +210,11 @@ pub mod address {
     /// The line agrees closely up to here.
     pub const LINE_CLOSE_LAST: Level = 8;
     pub const LINE_SIMILAR: Level = 9;
-    pub const AREA_EXACT: Level = 13;
-    pub const LINE_DIFFERENT: Level = 15;
-    pub const AREA_DIFFERENT: Level = 19;
+    /// The street agrees; the house is another.
+    pub const STREET_ALIKE: Level = 13;
+    pub const AREA_EXACT: Level = 17;
+    pub const LINE_DIFFERENT: Level = 19;
+    pub const AREA_DIFFERENT: Level = 23;
 }
 
 /// Level of one digit that differs, of phones.

@@ -180,6 +180,12 @@ pub fn signature(text: &[u8]) -> u128 {
     words.flat_map(|word| word.windows(2)).chain(joined.windows(2)).fold(0, |bits, pair| bits | bit(pair))
 }
 
+/// Returns a signature of 64 bits, for names of a few words.
+pub fn short_signature(text: &[u8]) -> u64 {
+    let signature = signature(text);
+    (signature | signature >> 64) as u64
+}
+
 /// True when two signatures share at least so many hundredths of their bits (Dice).
 pub fn share_at_least(a: u128, b: u128, hundredths: u32) -> bool {
     let (shared, all) = ((a & b).count_ones(), a.count_ones() + b.count_ones());

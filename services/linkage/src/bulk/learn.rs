@@ -33,19 +33,23 @@ pub struct Options {
 pub fn learn(corpus: &Corpus, blocked: &Blocked, placeholders: Placeholders, options: &Options) -> Model {
     let records = corpus.len() as u64;
     let pairs = blocked.len() as u64;
+    let frequencies =
+        Frequencies { given: frequency(corpus, Section::Given), family: frequency(corpus, Section::Family) };
+    let usual = frequencies.given.usual();
+    let pattern = |a, b| usual.refine(compare(corpus.view(a), corpus.view(b))).pattern;
     let every = pairs.div_ceil(PAIRS_SAMPLED).max(1);
     let counted = count(blocked.parts.par_iter().flat_map_iter(|part| {
         let chosen = move |pair: &&(u32, u32)| {
             let (a, b) = **pair;
             mix(u64::from(a) << 32 ^ u64::from(b) ^ options.seed).is_multiple_of(every)
         };
-        part.iter().filter(chosen).map(|(a, b)| compare(corpus.view(*a), corpus.view(*b)).pattern)
+        part.iter().filter(chosen).map(|(a, b)| pattern(*a, *b))
     }));
     let drawn = PAIRS_RANDOM.min(records * records.saturating_sub(1) / 2);
     let random = count((0..drawn).into_par_iter().flat_map_iter(|number| {
         let at = |salt: u64| (mix(mix(options.seed ^ salt) ^ number) % records.max(1)) as u32;
         let (a, b) = (at(1), at(2));
-        (a != b).then(|| compare(corpus.view(a), corpus.view(b)).pattern)
+        (a != b).then(|| pattern(a, b))
     }));
     let learnt = model::train(&counted, &random, records, every as f64);
     let facts = Facts {
@@ -58,8 +62,6 @@ pub fn learn(corpus: &Corpus, blocked: &Blocked, placeholders: Placeholders, opt
         converged: learnt.converged,
         seed: options.seed,
     };
-    let frequencies =
-        Frequencies { given: frequency(corpus, Section::Given), family: frequency(corpus, Section::Family) };
     let version = options.version.clone();
     Model::new(version, facts, learnt.rates, learnt.levels, frequencies, placeholders, Calibration::default())
 }

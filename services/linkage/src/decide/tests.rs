@@ -150,6 +150,13 @@ fn twins_are_not_linked() {
     }
     let maria = of_sex(Sex::Female, record("Maria", "Smith", "2015-03-04", MAIN, PHONE));
     never_links(&of_sex(Sex::Male, record("Mario", "Smith", "2015-03-04", MAIN, PHONE)), &maria);
+    let close = |a, b| {
+        let [a, b] = [a, b].map(|given| packed(&record(given, "Smith", "2015-03-04", MAIN, PHONE)));
+        let comparison = Model::shipped().compare(a.view(), b.view());
+        Field::Given.levels()[usize::from(comparison.pattern.level(Field::Given))]
+    };
+    assert_eq!(close("Martin", "Marvin"), "close, two names");
+    assert_eq!(close("Martin", "Martxn"), "close", "nobody is called that");
     let ann = record("Ann", "Smith", "2015-03-04", MAIN, PHONE);
     assert_eq!(reviewed(&record("Robert", "Smith", "2015-03-04", MAIN, PHONE), &[(1, ann)]), "TWIN_PATTERN");
 }

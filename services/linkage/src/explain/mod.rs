@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::{
-    compare::{Comparison, compare},
+    compare::Comparison,
     decide::{Thresholds, stop},
     model::{Class, Component, Model},
     packed::View,
@@ -57,7 +57,7 @@ pub struct FieldPart {
 
 /// Explains a pair.
 pub fn explain(model: &Model, thresholds: Thresholds, a: View<'_>, b: View<'_>) -> Explanation {
-    let comparison = compare(a, b);
+    let comparison = model.compare(a, b);
     let score = model.judge(comparison);
     let (fields, raw_bits) = parts(model, &comparison);
     let [same, household, unrelated] = classes(&model.posterior(&comparison));

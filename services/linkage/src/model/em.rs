@@ -57,6 +57,7 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
     let pairs = (records.max(2) as f64) * (records.max(2) - 1) as f64 / 2.0;
     let drawn = sorted(random);
     let mut shares: Vec<[f64; COMPONENTS]> = patterns.iter().map(|(pattern, _)| start(*pattern)).collect();
+    let mut strange: Vec<[f64; COMPONENTS]> = drawn.iter().map(|(pattern, _)| start(*pattern)).collect();
     let mut last: Levels = [[[0.0; COMPONENTS]; LEVELS_MAX]; FIELDS];
     let (mut rounds, mut converged) = (0, false);
     loop {
@@ -64,7 +65,7 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
         let mut priors = totals.map(|total| total / pairs);
         priors[COMPONENTS - 1] = 1.0 - priors[..COMPONENTS - 1].iter().sum::<f64>();
         let mut levels = maximise(&patterns, &shares);
-        strangers(&mut levels, &drawn, &priors);
+        strangers(&mut levels, &drawn, &strange);
         if priors[Component::Household as usize] * pairs > PAIRS_NONE {
             bound(&mut levels);
         }
@@ -77,6 +78,7 @@ pub fn train(blocked: &Counts, random: &Counts, records: u64, scale: f64) -> Lea
             return Learnt { rates, levels: last, rounds, converged };
         }
         expect(&patterns, &last, &priors, &mut shares);
+        expect(&drawn, &last, &priors, &mut strange);
     }
 }
 
@@ -188,25 +190,19 @@ fn expected(field: Field, component: Component) -> [f64; LEVELS_MAX] {
     expected
 }
 
-/// Estimates the levels of strangers from random pairs, less those that the other components are expected to have among
-/// them: of the few random pairs with one phone number, most are of one person or household.
-fn strangers(levels: &mut Levels, random: &[(Pattern, f64)], priors: &[f64; COMPONENTS]) {
+/// Estimates the levels of strangers from random pairs, each for the share of it that is of strangers: of the few random
+/// pairs with one phone number, most are of one person or household.
+fn strangers(levels: &mut Levels, random: &[(Pattern, f64)], shares: &[[f64; COMPONENTS]]) {
     let stranger = Component::Unrelated as usize;
     levels.iter_mut().flatten().for_each(|row| row[stranger] = 0.0);
-    for (pattern, count) in random {
+    for ((pattern, count), shares) in random.iter().zip(shares) {
         for (field, level) in pattern.levels().into_iter().enumerate() {
             if level != MISSING {
-                levels[field][usize::from(level)][stranger] += count;
+                levels[field][usize::from(level)][stranger] += count * shares[stranger];
             }
         }
     }
     for field in Field::ALL {
-        let rows = &mut levels[field as usize];
-        let drawn: f64 = rows.iter().map(|row| row[stranger]).sum();
-        for row in rows.iter_mut().skip(1) {
-            let others: f64 = (0..stranger).map(|i| priors[i] * row[i]).sum();
-            row[stranger] = (row[stranger] - drawn * others).max(0.0);
-        }
         normalise(levels, field, Component::Unrelated, SMOOTHING_RANDOM);
     }
 }

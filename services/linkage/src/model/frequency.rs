@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::text;
+use crate::{
+    compare::Comparison,
+    pattern::{Field, given},
+    text,
+};
 
 /// Fewest records that hold a name before a model names it: no rare name, which may point at a person, leaves the data.
 const RECORDS_MIN: u64 = 10;
 
 /// Most that a name's frequency may add or take, in bits.
 const BITS_MAX: f64 = 5.0;
+
+/// A name is seldom misspelt in one way more often than once in so many times.
+const MISSPELT_MIN: u64 = 200;
 
 /// Frequencies of given and family names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +66,11 @@ impl Frequency {
         frequency
     }
 
+    /// Returns the values that are usual.
+    pub(crate) fn usual(&self) -> Usual {
+        Usual(self.common.iter().map(|(name, count)| (short_hash(name), *count)).collect())
+    }
+
     /// Returns bits to add for each common value by its hash, and for any other.
     pub(super) fn bits(&self) -> (FxHashMap<u32, f32>, f32) {
         let total = self.total.max(1) as f64;
@@ -69,8 +81,32 @@ impl Frequency {
         let named: u64 = self.common.values().sum();
         let rest = self.distinct.saturating_sub(self.common.len() as u64);
         let rare = self.total.saturating_sub(named) as f64 / rest.max(1) as f64;
-        let hash = |name: &String| text::hash(name.as_bytes()) as u32;
-        let table = self.common.iter().map(|(name, count)| (hash(name), bits(*count as f64))).collect();
+        let table = self.common.iter().map(|(name, count)| (short_hash(name), bits(*count as f64))).collect();
         (table, bits(rare.max(1.0)))
     }
+}
+
+/// How many records hold the given names that are usual in the population, by their hashes.
+#[derive(Debug, Clone)]
+pub(crate) struct Usual(FxHashMap<u32, u64>);
+
+impl Usual {
+    /// Tells two close names of which each is usual from one that is misspelt.
+    pub(crate) fn refine(&self, comparison: Comparison) -> Comparison {
+        let Comparison { pattern, close, .. } = comparison;
+        if pattern.level(Field::Given) != given::CLOSE || !self.are_two(close) {
+            return comparison;
+        }
+        Comparison { pattern: pattern.with(Field::Given, given::TWO_NAMES), ..comparison }
+    }
+
+    /// True when neither is a misspelling of the other.
+    fn are_two(&self, [a, b]: [u32; 2]) -> bool {
+        let counts = self.0.get(&a).zip(self.0.get(&b));
+        counts.is_some_and(|(a, b)| a.min(b) * MISSPELT_MIN >= *a.max(b))
+    }
+}
+
+fn short_hash(name: &str) -> u32 {
+    text::hash(name.as_bytes()) as u32
 }

@@ -23,6 +23,7 @@ mod shipped;
 pub use calibrate::Calibration;
 pub use em::{Counts, Learnt, train};
 pub use file::{Error, Facts};
+pub(crate) use frequency::Usual;
 pub use frequency::{Frequencies, Frequency};
 pub use placeholder::Placeholders;
 
@@ -121,6 +122,7 @@ struct Tables {
     given_rare: f32,
     family: FxHashMap<u32, f32>,
     family_rare: f32,
+    usual: Usual,
 }
 
 /// What a model says of a pair.
@@ -188,10 +190,15 @@ impl Model {
 
     /// Scores two records; the order does not matter.
     pub fn score(&self, a: View<'_>, b: View<'_>) -> Score {
-        self.judge(compare(a, b))
+        self.judge(self.compare(a, b))
     }
 
-    /// Scores a comparison.
+    /// Compares two records, as [`compare`] does, and tells close names that are usual from misspelt ones.
+    pub fn compare(&self, a: View<'_>, b: View<'_>) -> Comparison {
+        self.tables.usual.refine(compare(a, b))
+    }
+
+    /// Scores a comparison of [`Model::compare`].
     pub fn judge(&self, comparison: Comparison) -> Score {
         let bits = self.calibration.apply(self.odds(&comparison));
         Score { comparison, bits }
@@ -234,14 +241,9 @@ impl Model {
         (bits(given, *given_rare, comparison.given), bits(family, *family_rare, comparison.family))
     }
 
-    /// True when many records hold a given name, by its hash.
-    pub(crate) fn is_usual(&self, given: u32) -> bool {
-        self.tables.given.contains_key(&given)
-    }
-
     /// Returns log2 of the odds that two records are one person's, before calibration.
     pub fn plain_bits(&self, a: View<'_>, b: View<'_>) -> f64 {
-        self.odds(&compare(a, b))
+        self.odds(&self.compare(a, b))
     }
 
     /// Returns the prior odds in bits.
@@ -259,7 +261,9 @@ impl Model {
 fn odds(sums: &Row) -> f64 {
     let others = &sums[1..COMPONENTS];
     let top = others.iter().copied().fold(f32::MIN, f32::max);
-    let rest: f32 = others.iter().map(|sum| (sum - top).exp2()).sum();
+    // What is this far below the top does not show in the sum.
+    let share = |sum: &f32| if sum - top < -25.0 { 0.0 } else { (sum - top).exp2() };
+    let rest: f32 = others.iter().map(share).sum();
     f64::from(sums[0] - top - rest.log2())
 }
 
@@ -281,7 +285,8 @@ fn tables(rates: &[f64; COMPONENTS - 1], levels: &Levels, frequencies: &Frequenc
     }
     let (given, given_rare) = frequencies.given.bits();
     let (family, family_rare) = frequencies.family.bits();
-    Tables { prior, levels: table, given, given_rare, family, family_rare }
+    let usual = frequencies.given.usual();
+    Tables { prior, levels: table, given, given_rare, family, family_rare, usual }
 }
 
 /// No level is impossible.

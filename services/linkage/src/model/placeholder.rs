@@ -97,7 +97,7 @@ pub(crate) fn identifier((system, value): (u32, &[u8])) -> u64 {
 
 pub(crate) fn address(place: &crate::packed::Place<'_>) -> u64 {
     let area = match place.postcode {
-        [0, ..] => u64::from(place.city),
+        [0, ..] => place.city,
         code => u64::from_le_bytes(code),
     };
     text::mix(

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) mod name;
 mod place;
 
+pub(crate) use place::Place;
+
 /// Most values of one field that are kept.
 pub const VALUES_MAX: usize = 16;
 
@@ -62,8 +64,7 @@ pub fn prepare(record: &Record, region: Region) -> Packed {
         packer.date(packed_date(*date));
     }
     for address in record.addresses.iter().take(VALUES_MAX) {
-        let place = place::place(address);
-        packer.place(place.number, &place.street, &place.unit, &place.city, &place.postcode);
+        packer.place(&place::place(address));
     }
     for phone in record.phones.iter().take(VALUES_MAX).filter_map(|text| phone(text, region)) {
         packer.number(Section::Phone, phone);
@@ -200,7 +201,7 @@ fn normalized(identifier: &Identifier) -> (String, String) {
 
 fn is_placeholder_date(date: Date) -> bool {
     let Date { year, month, day } = date;
-    let default = month == 1 && day == 1 && matches!(year, 1900 | 1901 | 1970);
+    let default = month == 1 && day == 1 && (year <= 1901 || year == 1970);
     // Without a day or a month it is hardly a date.
     !(1880..=2200).contains(&year)
         || month == 0

@@ -3,7 +3,8 @@
 use super::{digits, words};
 use crate::record::Address;
 
-const STREET_WORDS: &[(&str, &str)] = &[
+/// Abbreviations, in order.
+pub(super) const STREET_WORDS: &[(&str, &str)] = &[
     ("aly", "alley"),
     ("av", "avenue"),
     ("ave", "avenue"),
@@ -48,14 +49,16 @@ const UNIT_WORDS: &[&str] =
 
 /// A normalised address.
 #[derive(Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Digits of the house number, packed; 0 for none.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// Street, words in the order written.
-    pub(super) street: String,
-    pub(super) unit: String,
-    pub(super) city: String,
-    pub(super) postcode: String,
+    pub(crate) street: String,
+    pub(crate) unit: String,
+    pub(crate) city: String,
+    pub(crate) postcode: String,
+    /// Abbreviation; empty when it is spelt out, since one way of writing says nothing of the other.
+    pub(crate) state: String,
 }
 
 /// Normalises an address.
@@ -63,6 +66,7 @@ pub(super) fn place(address: &Address) -> Place {
     let mut place = Place {
         city: words(&address.city).concat(),
         postcode: postcode(&address.postcode),
+        state: Some(words(&address.state).concat()).filter(|state| state.len() <= 3).unwrap_or_default(),
         ..Place::default()
     };
     let mut street: Vec<String> = vec![];
@@ -98,9 +102,9 @@ fn ordinal(word: &str) -> bool {
 }
 
 fn spelt_out(word: String) -> String {
-    match STREET_WORDS.iter().find(|(short, _)| *short == word) {
-        Some((_, long)) => (*long).to_owned(),
-        None => word,
+    match STREET_WORDS.binary_search_by_key(&word.as_str(), |(short, _)| short) {
+        Ok(place) => STREET_WORDS[place].1.to_owned(),
+        Err(_) => word,
     }
 }
 
