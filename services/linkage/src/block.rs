@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::{
+    normalize::is_street_word,
     packed::{Place, Section, View},
     text::{hash, mix},
 };
@@ -183,7 +184,7 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
                 add(Pass::NumberArea, place.number.into(), area, 0);
             }
             if !place.street.is_empty() {
-                add(Pass::Street, first_word(place.street), area, 0);
+                add(Pass::Street, name_of(place.street), area, 0);
             }
         }
         if let Some(code) = postcode(&place) {
@@ -211,10 +212,10 @@ fn collect(record: View<'_>, keys: &mut Vec<Key>) {
     }
 }
 
-/// Returns the name of a street without what follows it: "street", a suburb, what a clerk noted.
-fn first_word(street: &[u8]) -> u64 {
+/// Returns the first word of a street that names it: not "east", not "street", nothing of what a clerk wrote behind.
+fn name_of(street: &[u8]) -> u64 {
     let mut words = street.split(|byte| *byte == b' ');
-    hash(words.find(|word| word.len() > 3).unwrap_or(street))
+    hash(words.find(|word| !is_street_word(word)).unwrap_or(street))
 }
 
 fn unordered(a: u32, b: u32) -> (u64, u64) {
@@ -233,7 +234,7 @@ fn postcode(place: &Place<'_>) -> Option<u64> {
     (code != 0).then_some(code)
 }
 
-/// House number and the first word of the street that is no number.
+/// House number and the first word of the street.
 fn house(place: &Place<'_>) -> Option<u64> {
     let first = place.street.split(|byte| *byte == b' ').next().unwrap_or_default();
     (place.number != 0 && !first.is_empty()).then(|| mix(u64::from(place.number)) ^ hash(first))

@@ -13,7 +13,7 @@ use crate::{
         DIFFERENT_OF_2, DIFFERENT_OF_3, EXACT, Field, Level, MISSING, ONE_EDIT, Pattern, UNNAMED_OF_SEVERAL,
         address, birth_date, family, given, identifier, middle,
     },
-    text::{Text, digit_edits, one_edit, share_at_least, similarity, within_edits},
+    text::{Text, digit_edits, one_edit, same_vowels, share_at_least, similarity, within_edits},
 };
 
 /// Years between a parent and a child.
@@ -161,7 +161,8 @@ fn given_level(a: Word<'_>, b: Word<'_>) -> Level {
     // Jaro-Winkler is hard on short names: "amy" and "any".
     let slip = || short.len() > 2 && short[0] == long[0] && a.text.one_edit(b.text);
     if !two_names && (alike.at_least(92) || slip()) {
-        return if a.sound == b.sound { given::SOUNDS_ALIKE } else { given::CLOSE };
+        let one_name = a.sound == b.sound && same_vowels(a.text.bytes, b.text.bytes);
+        return if one_name { given::SOUNDS_ALIKE } else { given::CLOSE };
     }
     if short.len() > 2 && short[0] == long[0] && long.starts_with(short) {
         return given::PREFIX;
@@ -267,27 +268,21 @@ fn decimal(packed: u32) -> u32 {
     (packed >> 12) * 1000 + ((packed >> 8) & 15) * 100 + ((packed >> 4) & 15) * 10 + (packed & 15)
 }
 
-/// The joint level of line and area, by their places in the list of levels.
+/// The joint level of line and area.
 fn place_level(a: Place<'_>, b: Place<'_>) -> Level {
-    let line = line_level(a, b);
-    let area = area_level(a, b);
-    match (line, area) {
-        (None, 3) => MISSING,
-        (None, 2) => address::AREA_DIFFERENT,
-        (None, area) => address::AREA_EXACT + area,
-        (Some(line), area) => line + area,
-    }
+    address::JOINT[line_level(a, b)][area_level(a, b)]
 }
 
 /// Returns 0 for the same area, 1 for one that is near, 2 for another, 3 when one side knows none.
-fn area_level(a: Place<'_>, b: Place<'_>) -> Level {
+fn area_level(a: Place<'_>, b: Place<'_>) -> usize {
     let (postcodes, cities) = (a.postcode != [0; 8] && b.postcode != [0; 8], a.city != 0 && b.city != 0);
     let one_city = cities && share_at_least(a.city.into(), b.city.into(), 60);
-    // There is a Springfield in many states.
-    let states_differ = a.state != b.state && a.state != [0; 4] && b.state != [0; 4];
+    // There is a Springfield in many states. "FLA" is another way of writing "FL".
+    let (short, long) = ordered(trimmed(&a.state), trimmed(&b.state));
+    let states_differ = !long.starts_with(short);
     match (postcodes, cities) {
         (false, false) => 3,
-        (true, _) if a.postcode == b.postcode => Level::from(states_differ && !one_city),
+        (true, _) if a.postcode == b.postcode => usize::from(states_differ && !one_city),
         _ if states_differ => 2,
         _ if one_city => 1,
         (true, _) if one_edit(trimmed(&a.postcode), trimmed(&b.postcode)) => 1,
@@ -295,15 +290,16 @@ fn area_level(a: Place<'_>, b: Place<'_>) -> Level {
     }
 }
 
-fn trimmed(postcode: &[u8; 8]) -> &[u8] {
-    let end = postcode.iter().position(|byte| *byte == 0).unwrap_or(8);
-    &postcode[..end]
+fn trimmed(code: &[u8]) -> &[u8] {
+    let end = code.iter().position(|byte| *byte == 0).unwrap_or(code.len());
+    &code[..end]
 }
 
-/// Returns the first level of the group: exact, close, similar or different.
-fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
+/// Returns 0 for the same line, 1 for one that is close, 2 similar, 3 another house of the street, 4 another, 5 when one side
+/// knows none.
+fn line_level(a: Place<'_>, b: Place<'_>) -> usize {
     if a.street.is_empty() || b.street.is_empty() {
-        return None;
+        return 5;
     }
     let numbers = a.number == b.number;
     let slip = numbers
@@ -313,28 +309,23 @@ fn line_level(a: Place<'_>, b: Place<'_>) -> Option<Level> {
         || a.number >> 4 == b.number
         || b.number >> 4 == a.number;
     let units = a.unit == 0 || b.unit == 0 || a.unit == b.unit;
-    let level = if a.signature == b.signature && a.street == b.street {
-        match (numbers, units, slip) {
-            (true, true, _) => EXACT,
-            (true, false, _) | (false, true, true) => address::LINE_EXACT_LAST + 1,
-            (false, false, true) => address::LINE_SIMILAR,
-            _ => address::STREET_ALIKE,
-        }
-    } else if slip {
-        let share = |hundredths| share_at_least(a.signature, b.signature, hundredths);
-        // Words in another order share their pairs of letters; one that goes on where the other ends is alike, too.
-        let alike = || share(40) && similarity(a.street, b.street).at_least(92);
-        match () {
-            () if numbers && (share(80) || alike()) => address::LINE_EXACT_LAST + 1,
-            () if share(60) || (!numbers && alike()) => address::LINE_SIMILAR,
-            () => address::LINE_DIFFERENT,
-        }
-    } else if share_at_least(a.signature, b.signature, 80) {
-        address::STREET_ALIKE
-    } else {
-        address::LINE_DIFFERENT
-    };
-    Some(level)
+    let share = |hundredths| share_at_least(a.signature, b.signature, hundredths);
+    if a.signature == b.signature && a.street == b.street {
+        return match (numbers, units, slip) {
+            (true, true, _) => 0,
+            (true, false, _) | (false, true, true) => 1,
+            (false, false, true) => 2,
+            _ => 3,
+        };
+    }
+    // Words in another order share their pairs of letters; one that goes on where the other ends is alike, too.
+    let alike = || share(40) && similarity(a.street, b.street).at_least(92);
+    match () {
+        () if numbers && (share(80) || alike()) => 1,
+        () if slip && (share(60) || (!numbers && alike())) => 2,
+        () if !slip && share(80) => 3,
+        () => 4,
+    }
 }
 
 fn phone_level(a: u64, b: u64) -> Level {

@@ -44,7 +44,7 @@ pub enum Stop {
     TwinPattern,
     /// Born a generation apart.
     GenerationConflict,
-    /// Another family name, and nothing of the home agrees.
+    /// Another family name, and nothing of the home agrees; or one name of two, in the other's place.
     FamilyNameConflict,
     /// A child that has no name yet.
     Newborn,
@@ -149,10 +149,11 @@ fn of_one_family(pattern: Pattern) -> bool {
 /// somebody else: then one of the numbers is wrong. Twins are given numbers that follow one another.
 fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
     let pattern = comparison.pattern;
-    let near = matches!(pattern.level(Field::Address), EXACT..=address::AREA_EXACT | address::LINE_DIFFERENT);
     let same_day = pattern.level(Field::BirthDate) == EXACT;
     // "Kyla" may be misspelt, or the twin of "Kayla".
-    let most = if model.has_families() { given::NICKNAME } else { given::CLOSE };
+    let (most, areas) = if model.has_families() { (given::NICKNAME, 1) } else { (given::CLOSE, 2) };
+    let near =
+        address::JOINT.iter().any(|areas_of| areas_of[..areas].contains(&pattern.level(Field::Address)));
     let told = same_day
         && (at_home(pattern) || near)
         && (EXACT..=most).contains(&pattern.level(Field::Given))
@@ -160,7 +161,7 @@ fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
     match pattern.level(Field::Identifier) {
         identifier::DIFFERENT => !told,
         identifier::ONE_EDIT | identifier::TWO_EDITS => {
-            model.has_families() && same_day && pattern.level(Field::Given) > given::NICKNAME && !told
+            model.has_families() && same_day && pattern.level(Field::Given) > given::NICKNAME
         }
         _ => false,
     }
@@ -170,10 +171,10 @@ fn identifiers_differ(model: &Model, comparison: &Comparison) -> bool {
 fn may_be_twins(model: &Model, comparison: &Comparison) -> bool {
     let pattern = comparison.pattern;
     let other_name = match pattern.level(Field::Given) {
-        // "Jayden" may have a brother "Jaylen".
+        // "Martin" may have a brother "Marvin", and "Eric" a sister "Erica".
         given::TWO_NAMES => true,
         given::SIMILAR | given::DIFFERENT => chance(model, comparison, &[Component::Twin]),
-        // One is misspelt, most likely; but "Gabriel" may have a sister "Gabrielle".
+        // One is misspelt, most likely; but not when the sexes differ.
         given::SOUNDS_ALIKE | given::CLOSE => {
             let middle_differs = pattern.level(Field::Middle) == middle::DIFFERENT;
             pattern.level(Field::Sex) == DIFFERENT_OF_2
@@ -190,10 +191,12 @@ fn may_be_generations(model: &Model, comparison: &Comparison) -> bool {
         && chance(model, comparison, &[Component::Namesake, Component::Household])
 }
 
-/// True for a man who has another family name and is not at home: he is another man. Women change theirs at marriage.
+/// True for a man who has another family name and is not at home: he is another man. Women change theirs at marriage. And for
+/// somebody whose one name is a relative's, in the other place, while the other is not.
 fn is_renamed(pattern: Pattern) -> bool {
     let known = pattern.level(Field::Identifier) == EXACT || pattern.level(Field::Email) == EXACT;
-    pattern.level(Field::Family) == family::DIFFERENT && !known && !at_home(pattern)
+    let renamed = pattern.level(Field::Family) == family::DIFFERENT && !at_home(pattern);
+    !known && (renamed || pattern.level(Field::Given) == given::ONE_SWAPPED)
 }
 
 /// True when the model gives the components together more than one in a hundred.
@@ -234,6 +237,10 @@ pub enum Decision<P> {
     New,
 }
 
+/// Who may be a twin, or was stopped otherwise, is shown to a steward from a tenth on, in bits: that two relatives differ in
+/// little more than a name is what makes them unlikely to be one, and is what somebody should see.
+const STOPPED_BITS: f64 = -3.17;
+
 /// Decides whose record it is. The order of the candidates does not matter.
 pub fn decide<P: Copy + Ord>(
     model: &Model,
@@ -251,14 +258,22 @@ pub fn decide<P: Copy + Ord>(
         }
     }
     persons.sort_by(|a, b| b.best.bits.total_cmp(&a.best.bits).then_with(|| a.id.cmp(&b.id)));
-    let mut persons = persons.into_iter().filter(|person| person.best.bits >= thresholds.review_bits);
+    let mut persons = persons.into_iter();
     let Some(first) = persons.next() else { return Decision::New };
+    let stop = first.conflict(model).or(first.stop);
+    let least =
+        if stop.is_some() { thresholds.review_bits.min(STOPPED_BITS) } else { thresholds.review_bits };
+    if first.best.bits < least {
+        return Decision::New;
+    }
     let (person, score) = (first.id, first.best);
     let rival = persons.next().is_some_and(|second| {
-        second.conflict(model).is_none() && score.bits - second.best.bits < thresholds.margin_bits
+        second.best.bits >= thresholds.review_bits
+            && second.conflict(model).is_none()
+            && score.bits - second.best.bits < thresholds.margin_bits
     });
     let review = |reason| Decision::Review { person, score, reason };
-    match first.conflict(model).or(first.stop) {
+    match stop {
         Some(stop) => review(stop.code()),
         None if rival => review(Stop::TwoPersons.code()),
         None if first.sum_bits <= 0.0 => review("PERSON_DISAGREES"),

@@ -107,16 +107,16 @@ const ADDRESS: &[&str] = &[
     "line close",
     "line similar, area exact",
     "line similar, area near",
-    "line similar, area different",
     "line similar",
     "street alike, area exact",
     "street alike, area near",
-    "street alike, area different",
     "street alike",
     "area exact",
     "area near",
     "line different, area exact",
     "line different, area near",
+    "line similar, area different",
+    "street alike, area different",
     "line different, area different",
     "line different",
     "area different",
@@ -150,7 +150,7 @@ pub mod given {
     pub const INITIAL: Level = 7;
     pub const PREFIX: Level = 8;
     pub const ONE_SWAPPED: Level = 9;
-    /// Each is usual in the population: "Jayden" and "Jaylen". Only a model can tell.
+    /// Each is usual in the population: "Martin" and "Marvin". Only a model can tell.
     pub const TWO_NAMES: Level = 10;
     pub const SIMILAR: Level = 11;
     pub const DIFFERENT: Level = 12;
@@ -202,19 +202,16 @@ pub mod identifier {
 }
 
 /// Levels of addresses.
-#[expect(missing_docs, reason = "the names are those of the list of levels")]
 pub mod address {
     use super::Level;
     /// The line agrees exactly up to here.
     pub const LINE_EXACT_LAST: Level = 4;
     /// The line agrees closely up to here.
     pub const LINE_CLOSE_LAST: Level = 8;
-    pub const LINE_SIMILAR: Level = 9;
-    /// The street agrees; the house is another.
-    pub const STREET_ALIKE: Level = 13;
-    pub const AREA_EXACT: Level = 17;
-    pub const LINE_DIFFERENT: Level = 19;
-    pub const AREA_DIFFERENT: Level = 23;
+    /// By line (exact, close, similar, another house of the street, different, unknown) and by area (exact, near, different,
+    /// unknown).
+    pub const JOINT: [[Level; 4]; 6] =
+        [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 19, 11], [12, 13, 20, 14], [17, 18, 21, 22], [15, 16, 23, 0]];
 }
 
 /// Level of one digit that differs, of phones.
@@ -345,6 +342,19 @@ mod tests {
             assert!(others.map(|other| PLACES[other as usize]).all(|(b, m)| (m << b) & (mask << bit) == 0));
             let last = field.levels().len() as Level - 1;
             assert_eq!(Pattern::default().with(field, last).level(field), last);
+        }
+    }
+
+    #[test]
+    fn line_and_area_of_an_address_have_their_levels() {
+        let lines = ["line exact", "line close", "line similar", "street alike", "line different", ""];
+        let areas = ["area exact", "area near", "area different", ""];
+        for (row, line) in address::JOINT.iter().zip(lines) {
+            for (level, area) in row.iter().zip(areas) {
+                let parts: Vec<_> = [line, area].into_iter().filter(|part| !part.is_empty()).collect();
+                let name = if parts.is_empty() { "missing".to_owned() } else { parts.join(", ") };
+                assert_eq!(Field::Address.levels()[usize::from(*level)], name);
+            }
         }
     }
 

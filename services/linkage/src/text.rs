@@ -171,6 +171,34 @@ pub fn digit_edits(a: u64, b: u64) -> u32 {
     edits
 }
 
+/// True when two names have the same vowels in the same order, as spellings of one name do; that they sound alike says
+/// nothing of vowels. "Amy" and "Amie", "Sara" and "Sarah" have, "Eric" and "Erica", "John" and "Joan" have not.
+pub fn same_vowels(a: &[u8], b: &[u8]) -> bool {
+    let (a, b) = (parted(a), parted(b));
+    a.1 == b.1 && groups(a.0).eq(groups(b.0))
+}
+
+fn is_vowel(byte: &u8) -> bool {
+    matches!(byte, b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
+}
+
+/// Parts a name and the vowels at its end, of which some are one in several spellings.
+fn parted(name: &[u8]) -> (&[u8], &[u8]) {
+    let silent = name.strip_suffix(b"h").filter(|rest| rest.last().is_some_and(is_vowel));
+    let name = silent.unwrap_or(name);
+    let end = name.len() - name.iter().rev().take_while(|byte| is_vowel(byte)).count();
+    let ending = match &name[end..] {
+        b"i" | b"y" | b"ie" | b"ey" | b"ee" | b"ye" => b"i",
+        ending => ending,
+    };
+    (&name[..end], ending)
+}
+
+/// Returns the vowels of a name, those that stand together in one.
+fn groups(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.split(|byte| !is_vowel(byte)).filter(|group| !group.is_empty())
+}
+
 /// Returns a signature of the pairs of neighbouring letters, whatever the order of the words and where they part: one bit
 /// of 128 for each.
 pub fn signature(text: &[u8]) -> u128 {
@@ -252,6 +280,21 @@ mod tests {
         assert!(alike("main street", "mian street", 60));
         assert!(!alike("main street", "oak avenue", 60));
         assert!(!alike("q", "z", 1) && !alike("", "", 1));
+    }
+
+    #[test]
+    fn spellings_of_one_name_have_the_same_vowels() {
+        for (a, b) in
+            [("amy", "amie"), ("sara", "sarah"), ("steven", "stephen"), ("bobby", "bobbie"), ("jon", "john")]
+        {
+            assert!(same_vowels(a.as_bytes(), b.as_bytes()), "{a} {b}");
+        }
+        for (a, b) in
+            [("eric", "erica"), ("john", "joan"), ("maria", "marie"), ("carl", "carol"), ("ann", "anne")]
+        {
+            assert!(!same_vowels(a.as_bytes(), b.as_bytes()), "{a} {b}");
+        }
+        assert!(same_vowels(b"", b"h") && same_vowels(b"y", b"i"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Any record can be normalised, blocked and compared with itself.
 
 use signpost_linkage::{
-    Address, Date, Identifier, Name, Packed, Record, Region, Sex, compare::compare, pattern::Field, prepare,
+    Address, Date, Identifier, Model, Name, Packed, Record, Region, Sex, compare::compare, pattern::Field,
+    prepare,
 };
 
 /// Makes a record of any bytes and does with it what linkage does. The first byte of each line says which field the
@@ -10,6 +11,12 @@ pub(crate) fn run(bytes: &[u8]) {
     let packed = prepare(&record(bytes), Region::US);
     assert!(Packed::parse(packed.as_bytes()).is_ok(), "what was packed can be read");
     super::packed::run(packed.as_bytes());
+    // The two halves of the lines are two people.
+    let (front, back) = bytes.split_at(bytes.len() / 2);
+    let (front, back) = (prepare(&record(front), Region::US), prepare(&record(back), Region::US));
+    let model = Model::shipped();
+    assert_eq!(model.compare(front.view(), back.view()), model.compare(back.view(), front.view()));
+    assert!(model.score(front.view(), back.view()).bits.is_finite());
     let pattern = compare(packed.view(), packed.view()).pattern;
     for field in Field::ALL {
         let level = field.levels()[usize::from(pattern.level(field))];
@@ -37,6 +44,7 @@ fn record(bytes: &[u8]) -> Record {
             }
             7 => address.line = text,
             8 => address.city = text,
+            9 if value.len() < 4 => address.state = text,
             9 => address.postcode = text,
             10 => record.addresses.push(std::mem::take(&mut address)),
             11 => record.phones.push(text),

@@ -145,3 +145,20 @@ fn a_key_as_a_number_tells_passes_and_parts_apart() {
     assert_ne!(key(Pass::Email, [1, 2, 3]), key(Pass::Birth, [1, 2, 3]));
     assert_ne!(key(Pass::Email, [1, 2, 3]), key(Pass::Email, [2, 1, 3]));
 }
+
+#[test]
+fn streets_meet_by_their_names() {
+    let shared = |a: &str, b: &str| {
+        let [a, b] = [a, b].map(|line| {
+            let address = living(line, "Boston", "02139");
+            Record { addresses: vec![address], ..Record::default() }
+        });
+        meet(&a, &b).contains(&Pass::Street)
+    };
+    assert!(shared("3 Hopkins Street", "147 Hopkins Street Rear"));
+    assert!(shared("12 E Main St", "7 Main Street"));
+    for other in ["99 Elm Street", "99 Oak Street", "1 Calle Sol"] {
+        assert!(!shared("12 Calle Luna", other) && !shared("12 Fox Street", other), "{other}");
+    }
+    assert!(shared("5 North Street", "7 North Street"), "it has no other name");
+}

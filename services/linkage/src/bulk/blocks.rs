@@ -25,7 +25,7 @@ const PARTS: usize = 64;
 const BUCKETS: usize = 64;
 
 /// Records whose keys are made at once.
-const RECORDS_AT_ONCE: usize = 8192;
+const RECORDS_AT_ONCE: u32 = 8192;
 
 /// Pairs of records worth comparing, and how they were found.
 #[derive(Debug, Default)]
@@ -97,13 +97,13 @@ type Entry = (u64, u32);
 
 /// Every record's keys, those that are equal in one bucket; a bucket is in pieces.
 fn entries(corpus: &Corpus) -> Vec<Vec<Vec<Entry>>> {
-    let records: Vec<u32> = (0..corpus.len() as u32).collect();
-    let pieces = records.par_chunks(RECORDS_AT_ONCE).map(|records| {
+    let size = corpus.len() as u32;
+    let pieces = (0..size.div_ceil(RECORDS_AT_ONCE)).into_par_iter().map(|piece| {
         let mut buckets = vec![vec![]; BUCKETS];
-        for record in records {
-            for key in keys(corpus.view(*record)) {
+        for record in piece * RECORDS_AT_ONCE..size.min((piece + 1) * RECORDS_AT_ONCE) {
+            for key in keys(corpus.view(record)) {
                 let number = key.number();
-                buckets[number as usize % BUCKETS].push(((key.pass as u64) << 59 | number >> 5, *record));
+                buckets[number as usize % BUCKETS].push(((key.pass as u64) << 59 | number >> 5, record));
             }
         }
         buckets

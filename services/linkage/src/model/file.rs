@@ -14,7 +14,7 @@ use crate::{
 const SUM_TOLERANCE: f64 = 0.01;
 
 /// Version of the file's form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why a file is no model.
 #[derive(Debug, thiserror::Error)]

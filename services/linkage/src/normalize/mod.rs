@@ -18,7 +18,7 @@ use crate::{
 pub(crate) mod name;
 mod place;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, is_street_word};
 
 /// Most values of one field that are kept.
 pub const VALUES_MAX: usize = 16;

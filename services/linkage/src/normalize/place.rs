@@ -43,6 +43,15 @@ pub(super) const STREET_WORDS: &[(&str, &str)] = &[
     ("wy", "way"),
 ];
 
+/// Words of streets that are called after a street in another language.
+const STREET_WORDS_ABROAD: &[&str] = &["avenida", "calle", "camino", "chemin", "rue", "via"];
+
+/// True for a word that many streets have, normalised.
+pub(crate) fn is_street_word(word: &[u8]) -> bool {
+    STREET_WORDS.iter().any(|(_, long)| long.as_bytes() == word)
+        || STREET_WORDS_ABROAD.iter().any(|other| other.as_bytes() == word)
+}
+
 /// Words before the number of a flat.
 const UNIT_WORDS: &[&str] =
     &["apt", "apartment", "flat", "floor", "fl", "lot", "rm", "room", "ste", "suite", "unit", "villa"];
@@ -66,7 +75,9 @@ pub(super) fn place(address: &Address) -> Place {
     let mut place = Place {
         city: words(&address.city).concat(),
         postcode: postcode(&address.postcode),
-        state: Some(words(&address.state).concat()).filter(|state| state.len() <= 3).unwrap_or_default(),
+        state: Some(words(&address.state).concat())
+            .filter(|state| is_abbreviation(state))
+            .unwrap_or_default(),
         ..Place::default()
     };
     let mut street: Vec<String> = vec![];
@@ -93,6 +104,11 @@ pub(super) fn place(address: &Address) -> Place {
     }
     place.street = street.join(" ");
     place
+}
+
+/// True for "NY" and "NSW"; a number is a code that not everybody uses.
+fn is_abbreviation(state: &str) -> bool {
+    state.len() <= 3 && state.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// True for "42nd", which is the name of a street.

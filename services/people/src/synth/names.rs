@@ -247,8 +247,13 @@ fn shared_ends(one: &str, other: &str) -> usize {
     front.max(back)
 }
 
-/// True when one name is a spelling of the other, which no parents give to twins; "Hayden" and "Jayden" are not.
+/// True when one name is a spelling of the other, which no parents give to twins; "Hayden" and "Jayden" are not, nor are
+/// "Eric" and "Erica".
 fn is_respelt(one: &str, other: &str) -> bool {
+    let vowels = |name: &str| name.to_lowercase().matches(['a', 'e', 'i', 'o', 'u', 'y']).collect::<String>();
+    if vowels(one) != vowels(other) {
+        return false;
+    }
     let front = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
     let back = one.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b).count();
     front > 0 && front + back + 1 >= one.chars().count().min(other.chars().count())
