@@ -9,7 +9,6 @@ use signpost_proto::{
     consent::v1::{
         DraftPolicyRequest, ListPolicyVersionsRequest, policy_service_client::PolicyServiceClient,
     },
-    mpi::v1::WatchIdentityChangesRequest,
     registry::v1::WatchDocumentsRequest,
 };
 use signpost_tests::{Cluster, Topology, operator, system, user};
@@ -25,8 +24,6 @@ fn not_built(answer: Result<(), Status>) -> anyhow::Result<()> {
 async fn what_is_not_built_says_so() -> anyhow::Result<()> {
     let cluster = Cluster::builder(Topology::InProcess).without_sources().start().await?;
     let member = cluster.client("north", Service::Mpi)?;
-    let request = member.request(&system(), WatchIdentityChangesRequest::default())?;
-    not_built(member.mpi().watch_identity_changes(request).await.map(drop))?;
     let request = member.request(&system(), WatchDocumentsRequest::default())?;
     not_built(member.registry().watch_documents(request).await.map(drop))?;
     let operators = cluster.client("operator", Service::Mpi)?;

@@ -9,6 +9,8 @@ mod journey;
 mod people;
 mod privacy;
 mod python;
+mod sealed;
 mod tenancy;
 mod tidy;
 mod trust;
+mod watch;

@@ -157,6 +157,11 @@ impl Cluster {
         self.dir.path()
     }
 
+    /// Returns the configuration of the exchange.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Returns the folder with keys.
     pub fn pki(&self) -> PathBuf {
         self.dir.path().join("pki")
@@ -308,6 +313,7 @@ impl Builder {
             data_dir: dir.path().join("data"),
             bootstrap: pki_dir.join("members.toml"),
             blinding_key: pki_dir.join("blinding.key"),
+            sealing_key: pki_dir.join("sealing.key"),
             tls: client::files(&pki_dir, "exchange"),
             drain_grace_ms: 3_000,
             ..Config::default()

@@ -10,4 +10,5 @@ pub mod id;
 pub mod lifecycle;
 pub mod rows;
 pub mod rpc;
+pub mod seal;
 pub mod telemetry;

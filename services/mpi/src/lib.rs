@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use signpost_common::{clock::SharedClock, db, hash::Blinder, rpc::audit::AuditTrail};
+use signpost_common::{
+    clock::SharedClock, db, hash::Blinder, lifecycle::Lifecycle, rpc::audit::AuditTrail, seal::KeyEncryption,
+};
 use signpost_proto::mpi::v1::master_patient_index_service_server::MasterPatientIndexServiceServer;
 use tonic::service::Routes;
 
@@ -16,6 +18,7 @@ mod convert;
 mod error;
 mod feed;
 mod service;
+mod watch;
 
 /// Largest message: several times the largest record, and a feed holds many at once.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -27,6 +30,8 @@ pub struct Config {
     pub database: db::Location,
     /// Turns blocking keys into tokens; the same key must be used for the life of the database.
     pub blinder: Blinder,
+    /// Wraps the keys that records are sealed under.
+    pub sealing: Arc<dyn KeyEncryption>,
     /// How records are compared.
     pub matching: domain::Matching,
 }
@@ -38,18 +43,23 @@ pub struct Deps {
     pub audit: AuditTrail,
     /// Time.
     pub clock: SharedClock,
+    /// Owns streams, which end when the process stops.
+    pub lifecycle: Lifecycle,
 }
 
 /// Opens the database and returns the service.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
-    let store = Arc::from(store::open(&config.database).await?);
+    let now_us = deps.clock.now().as_microsecond();
+    let store = Arc::from(store::open(&config.database, config.sealing, now_us).await?);
     let index = domain::Index::new(config.blinder, config.matching);
-    let service = service::Service { store, index: Arc::new(index), audit: deps.audit, clock: deps.clock };
+    let Deps { audit, clock, lifecycle } = deps;
+    let decided = Arc::default();
+    let service = service::Service { store, index: Arc::new(index), audit, clock, lifecycle, decided };
     let server = MasterPatientIndexServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Routes::new(server))
 }
 
 /// Brings the schema up to date and does nothing else.
 pub async fn migrate(database: &db::Location) -> Result<(), db::Error> {
-    store::open(database).await.map(drop)
+    store::migrate(database).await
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
 use prost::Message;
 use signpost_common::{
     clock::{self, SharedClock},
     db::Attempt,
     id::{PersonId, RecordId, TaskId},
+    lifecycle::Lifecycle,
     rpc::{self, Context, audit::AuditTrail, page, status},
 };
 use signpost_linkage::{decide::Decision, explain::explain};
@@ -19,6 +19,7 @@ use signpost_proto::{
         master_patient_index_service_server::MasterPatientIndexService,
     },
 };
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     error::Error,
     feed,
     store::{By, Decider, Person, Registered, ReviewTask, Store, StoredRecord},
+    watch,
 };
 
 const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
@@ -37,6 +39,9 @@ pub(crate) struct Service {
     pub(crate) index: Arc<Index>,
     pub(crate) audit: AuditTrail,
     pub(crate) clock: SharedClock,
+    pub(crate) lifecycle: Lifecycle,
+    /// Told when this process has decided something.
+    pub(crate) decided: Arc<Notify>,
 }
 
 impl Service {
@@ -70,7 +75,9 @@ impl Service {
             model_version: &self.index.model.version,
             now_us: self.clock.now().as_microsecond(),
         };
-        Ok(self.store.register(batch, &decide, &by, attempt).await?)
+        let registered = self.store.register(batch, &decide, &by, attempt).await?;
+        self.decided.notify_waiters();
+        Ok(registered)
     }
 
     /// Records a steward's decision before it is made.
@@ -146,6 +153,7 @@ impl MasterPatientIndexService for Service {
         let request = request.into_inner();
         let incoming = self.incoming(&context, &request)?;
         let attempt = Attempt::new(&context.actor(), "RegisterPatient", &request.request_id, &request);
+        let attempt = attempt.map(|attempt| attempt.blinded(&self.index.blinder));
         let registered = self.store_all(&[incoming], attempt.as_ref()).await?.pop();
         let registered = registered.ok_or_else(|| Status::internal("nothing was registered"))?;
         Ok(Response::new(registered.into()))
@@ -262,6 +270,7 @@ impl MasterPatientIndexService for Service {
         let attempt = Attempt::new(&actor, "Link", &message.request_id, &message);
         let by = decider(self, &actor, &message.reason);
         let event = self.store.link(record, person, &by, attempt.as_ref()).await?;
+        self.decided.notify_waiters();
         Ok(Response::new(proto::LinkResponse { event: Some(event.into()) }))
     }
 
@@ -278,6 +287,7 @@ impl MasterPatientIndexService for Service {
         let attempt = Attempt::new(&actor, "Unlink", &message.request_id, &message);
         let by = decider(self, &actor, &message.reason);
         let event = self.store.unlink(record, &by, attempt.as_ref()).await?;
+        self.decided.notify_waiters();
         Ok(Response::new(proto::UnlinkResponse { event: Some(event.into()) }))
     }
 
@@ -324,6 +334,7 @@ impl MasterPatientIndexService for Service {
         self.deciding(&context, "ResolveReviewTask", &task_id, &request_id).await?;
         let actor = context.actor();
         let task = self.store.resolve_task(task, linked, &decider(self, &actor, "review")).await?;
+        self.decided.notify_waiters();
         Ok(Response::new(proto::ResolveReviewTaskResponse { task: Some(task.into()) }))
     }
 
@@ -340,12 +351,14 @@ impl MasterPatientIndexService for Service {
         Ok(Response::new(convert::explanation(explanation)))
     }
 
-    type WatchIdentityChangesStream = BoxStream<'static, Result<proto::WatchIdentityChangesResponse, Status>>;
+    type WatchIdentityChangesStream = watch::Changes;
 
     async fn watch_identity_changes(
         &self,
-        _: Request<proto::WatchIdentityChangesRequest>,
+        request: Request<proto::WatchIdentityChangesRequest>,
     ) -> Result<Response<Self::WatchIdentityChangesStream>, Status> {
-        Err(status::unimplemented("WatchIdentityChanges"))
+        let context = Context::of(&request)?;
+        let proto::WatchIdentityChangesRequest { resume_token } = request.into_inner();
+        Ok(Response::new(watch::run(Arc::new(self.clone()), context, &resume_token)?))
     }
 }

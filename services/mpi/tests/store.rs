@@ -2,23 +2,31 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use signpost_common::{
     db::{self, Attempt, Location},
     hash::Blinder,
     id::{PersonId, RecordRef},
+    seal::{FileKeys, KeyEncryption},
 };
 use signpost_linkage::{Date, Name, Record};
 use signpost_mpi::{
     domain::{Incoming, Index, Matching},
-    store::{self, By, Decider, Error, Registered, Store},
+    store::{self, By, Decider, Error, Position, Registered, Store},
 };
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
 
 const ENGINE: Decider<'static> = Decider { actor: "engine", reason: "", model_version: "start-1", now_us: 5 };
 const STEWARD: Decider<'static> =
     Decider { actor: "op/sam", reason: "looked", model_version: "start-1", now_us: 9 };
+
+/// One key for all stores of a test process, so that a store that was closed opens again.
+static WRAPPING: LazyLock<Arc<dyn KeyEncryption>> = LazyLock::new(|| Arc::new(FileKeys::random()));
+
+async fn opened(location: &Location) -> Box<dyn Store> {
+    store::open(location, WRAPPING.clone(), 1).await.unwrap()
+}
 
 fn index() -> Index {
     Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
@@ -170,15 +178,15 @@ async fn what_a_batch_brings_is_seen_within_it(store: &dyn Store) {
 
 #[tokio::test]
 async fn memory_conforms() {
-    conforms(&*store::open(&Location::Memory).await.unwrap()).await;
+    conforms(&*opened(&Location::Memory).await).await;
 }
 
 #[tokio::test]
 async fn sqlite_conforms_and_keeps_what_it_stored() {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::File(folder.path().join("mpi.sqlite"));
-    conforms(&*store::open(&location).await.unwrap()).await;
-    let reopened = store::open(&location).await.unwrap();
+    conforms(&*opened(&location).await).await;
+    let reopened = opened(&location).await;
     let by = By::Record(RecordRef::new("north".parse().unwrap(), "1").unwrap());
     assert!(reopened.person(&by).await.unwrap().is_some());
 }
@@ -189,7 +197,7 @@ async fn postgres_conforms() {
         eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
         return;
     };
-    conforms(&*store::open(&location).await.unwrap()).await;
+    conforms(&*opened(&location).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -198,10 +206,8 @@ async fn two_writers_make_one_person_of_one_newcomer() {
         eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
         return;
     };
-    let stores: Vec<Arc<dyn Store>> = vec![
-        Arc::from(store::open(&location).await.unwrap()),
-        Arc::from(store::open(&location).await.unwrap()),
-    ];
+    let stores: Vec<Arc<dyn Store>> =
+        vec![Arc::from(opened(&location).await), Arc::from(opened(&location).await)];
     for round in 0..30 {
         let tasks = ["north", "south"].into_iter().zip(&stores).map(|(member, store)| {
             let store = store.clone();
@@ -230,8 +236,8 @@ async fn a_newcomer_is_never_left_with_a_person_that_was_merged_away() {
         eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
         return;
     };
-    let one: Arc<dyn Store> = Arc::from(store::open(&location).await.unwrap());
-    let two: Arc<dyn Store> = Arc::from(store::open(&location).await.unwrap());
+    let one: Arc<dyn Store> = Arc::from(opened(&location).await);
+    let two: Arc<dyn Store> = Arc::from(opened(&location).await);
     for round in 0..40 {
         let local = round.to_string();
         // Far apart, so that the rounds are not of one person.
@@ -254,4 +260,46 @@ async fn a_newcomer_is_never_left_with_a_person_that_was_merged_away() {
         let records = store.person_records(person.id, 0, 10).await.unwrap();
         assert!(records.iter().any(|record| record.reference == reference), "round {round}");
     }
+}
+
+/// Writers overlap: whoever takes a lower number may be done later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_follows_the_decisions_misses_none() {
+    let Some(location) = db::scratch_postgres("mpi") else {
+        eprintln!("skipped: SIGNPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    let reader = opened(&location).await;
+    let mut writers = vec![];
+    for writer in 0..3u32 {
+        let store: Arc<dyn Store> = Arc::from(opened(&location).await);
+        writers.push(tokio::spawn(async move {
+            for number in 0..60u32 {
+                let born = format!("{}-01-02", 1900 + number);
+                let local = format!("{writer}-{number}");
+                register(
+                    &*store,
+                    incoming("north", &local, "Jane", &format!("Family{writer}x{number}"), &born),
+                )
+                .await;
+            }
+        }));
+    }
+    let (mut after, mut seen) = (Position::default(), vec![]);
+    let read = async {
+        while seen.len() < 180 {
+            for (position, event) in reader.changes(after, 7).await.unwrap() {
+                assert!(position > after);
+                after = position;
+                seen.push(event.sequence);
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), read).await.unwrap();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!((distinct.len(), seen.len()), (180, 180));
+    assert!(reader.changes(after, 7).await.unwrap().is_empty());
 }

@@ -73,6 +73,10 @@ pub struct Config {
     pub bootstrap: PathBuf,
     /// File with the key that turns blocking keys and patients' records into tokens, 64 hexadecimal digits.
     pub blinding_key: PathBuf,
+    /// File with the key that wraps the keys which records are sealed under, 64 hexadecimal digits.
+    pub sealing_key: PathBuf,
+    /// Files of keys that were `sealing_key` before and may have wrapped what is stored.
+    pub sealing_keys_before: Vec<PathBuf>,
     /// Whether to offer gRPC reflection.
     pub reflection: bool,
     /// How long calls under way may take when the process is asked to stop, in milliseconds.
@@ -151,6 +155,8 @@ impl Default for Config {
             data_dir: ".signpost/data".into(),
             bootstrap: pki.join("members.toml"),
             blinding_key: pki.join("blinding.key"),
+            sealing_key: pki.join("sealing.key"),
+            sealing_keys_before: vec![],
             reflection: false,
             drain_grace_ms: 10_000,
             tls: tls::Files {

@@ -2,7 +2,7 @@
 //! member a certificate, a key that signs tokens, and an entry in `members.toml`.
 //!
 //! ```text
-//! DIR/ca.pem ca.key blinding.key members.toml
+//! DIR/ca.pem ca.key blinding.key sealing.key members.toml
 //! DIR/exchange/{cert,key}.pem
 //! DIR/MEMBER/{cert,key,token,token.pub}.pem
 //! ```
@@ -174,15 +174,17 @@ pub struct NewMember {
     pub endpoint: String,
 }
 
-/// Makes what is missing in a folder: authority, blinding key, the exchange, the operator, and the members given.
+/// Makes what is missing in a folder: authority, blinding key, sealing key, the exchange, the operator, and the members given.
 /// Returns the ids that are new.
 pub fn create(dir: &Path, members: &[NewMember]) -> anyhow::Result<Vec<String>> {
     fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
     let authority = authority(dir)?;
-    if !dir.join("blinding.key").exists() {
-        let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key)?;
-        write_secret(&dir.join("blinding.key"), &hex::encode(key))?;
+    for name in ["blinding.key", "sealing.key"] {
+        if !dir.join(name).exists() {
+            let mut key = [0; 32];
+            aws_lc_rs::rand::fill(&mut key)?;
+            write_secret(&dir.join(name), &hex::encode(key))?;
+        }
     }
     let own = |id: &str, name: &str, kind| NewMember {
         id: id.into(),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -25,6 +25,7 @@ use signpost_common::{
         server::Listener,
         tls,
     },
+    seal::{FileKeys, KeyEncryption},
 };
 use signpost_linkage::Model;
 use signpost_mpi::domain::Matching;
@@ -126,7 +127,7 @@ async fn exchange(
     house.build_audit(lifecycle).await?;
     let audit = AuditTrail::new(house.to(Service::Audit)?, clock.clone());
     house.build_directory(&audit).await?;
-    house.build_mpi(&audit).await?;
+    house.build_mpi(&audit, lifecycle).await?;
     house.build_registry().await?;
     house.build_consent(&audit).await?;
     house.build_locator(&audit, lifecycle)?;
@@ -184,11 +185,13 @@ impl House<'_> {
         self.keep(Service::Directory, signpost_directory::build(config, deps).await)
     }
 
-    async fn build_mpi(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+    async fn build_mpi(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Mpi)? else { return Ok(()) };
         let blinder = blinder(&self.config.blinding_key)?;
-        let config = signpost_mpi::Config { database, blinder, matching: matching(&self.config.matching)? };
-        let deps = signpost_mpi::Deps { audit: audit.clone(), clock: self.clock.clone() };
+        let (sealing, matching) = (sealing(self.config)?, matching(&self.config.matching)?);
+        let config = signpost_mpi::Config { database, blinder, sealing, matching };
+        let (audit, clock, lifecycle) = (audit.clone(), self.clock.clone(), lifecycle.clone());
+        let deps = signpost_mpi::Deps { audit, clock, lifecycle };
         self.keep(Service::Mpi, signpost_mpi::build(config, deps).await)
     }
 
@@ -268,6 +271,14 @@ fn blinder(path: &Path) -> anyhow::Result<Blinder> {
     let text = std::fs::read_to_string(path).with_context(reading)?;
     let key = hex::decode(text.trim()).ok().and_then(|key| Blinder::new(&key));
     key.context("must be 64 hexadecimal digits").with_context(reading)
+}
+
+/// Returns what wraps the keys that records are sealed under.
+pub fn sealing(config: &Config) -> anyhow::Result<Arc<dyn KeyEncryption>> {
+    let before = config.sealing_keys_before.iter().map(PathBuf::as_path);
+    let keys = FileKeys::read(&config.sealing_key, before)
+        .context("reading the sealing key; `signpost pki` makes one for development")?;
+    Ok(Arc::new(keys))
 }
 
 /// Brings the schemas of services up to date and does nothing else.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::{MigrateError, Migrator};
 
+use crate::{hash::Blinder, seal};
+
 pub mod postgres;
 pub mod sqlite;
 
@@ -68,6 +70,9 @@ pub enum Error {
     /// A stored row does not have the form it was written in.
     #[error("reading a stored {0}")]
     Corrupt(&'static str),
+    /// A stored value could not be opened, or a value could not be sealed.
+    #[error("opening a sealed value")]
+    Sealing(#[from] seal::Error),
     /// The same request id came before with another body.
     #[error("the request id was used before with another request")]
     RequestIdReused,
@@ -110,6 +115,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Hides what the request said under a key: a plain hash of demographics could be found by trying.
+    #[must_use]
+    pub fn blinded(self, blinder: &Blinder) -> Self {
+        let body_hash = blinder.token("request", &[&self.body_hash]).to_be_bytes().to_vec();
+        Self { body_hash, ..self }
+    }
+
     /// Names an attempt; `None` without a request id, since then nothing can be replayed.
     pub fn new(caller: &str, method: &str, request_id: &str, body: &impl prost::Message) -> Option<Self> {
         (!request_id.is_empty()).then(|| Self {

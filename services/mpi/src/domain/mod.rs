@@ -45,7 +45,8 @@ pub struct Index {
     /// Weights.
     pub model: Model,
     region: Region,
-    blinder: Blinder,
+    /// Makes tokens.
+    pub(crate) blinder: Blinder,
 }
 
 /// A record on its way in.

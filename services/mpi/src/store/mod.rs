@@ -1,16 +1,19 @@
 //! Where records, persons and decisions are kept. Every method is one transaction.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use signpost_common::{
     db::{self, Attempt},
     id::{PersonId, RecordId, RecordRef, TaskId},
+    seal::KeyEncryption,
 };
 use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
 use sqlx::migrate::Migrator;
 
 use crate::domain::{Change, Incoming, Known, Snapshot};
-pub use crate::error::Error;
+pub use crate::{error::Error, watch::Position};
 
 pub mod postgres;
 pub mod sqlite;
@@ -18,12 +21,21 @@ pub mod sqlite;
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/mpi/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../../migrations/mpi/postgres");
 
-/// Opens the database of the index.
-pub async fn open(location: &db::Location) -> Result<Box<dyn Store>, db::Error> {
+/// Opens the database of the index; what stands in it is sealed under data keys that `wrapping` unwraps.
+pub async fn open(
+    location: &db::Location,
+    wrapping: Arc<dyn KeyEncryption>,
+    now_us: i64,
+) -> Result<Box<dyn Store>, db::Error> {
     Ok(match db::open(location, &SQLITE, &POSTGRES).await? {
-        db::Database::Sqlite(pools) => Box::new(sqlite::SqlStore::new(pools)),
-        db::Database::Postgres(pools) => Box::new(postgres::SqlStore::new(pools)),
+        db::Database::Sqlite(pools) => Box::new(sqlite::SqlStore::open(pools, wrapping, now_us).await?),
+        db::Database::Postgres(pools) => Box::new(postgres::SqlStore::open(pools, wrapping, now_us).await?),
     })
+}
+
+/// Brings the schema up to date and does nothing else.
+pub async fn migrate(location: &db::Location) -> Result<(), db::Error> {
+    db::open(location, &SQLITE, &POSTGRES).await.map(drop)
 }
 
 /// Decides on a record, given what the index knows at that moment.
@@ -88,6 +100,39 @@ pub trait Store: Send + Sync {
 
     /// Returns a record in the form that is compared.
     async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
+
+    /// Returns decisions after a position, in the order in which they became visible: none comes later before one that was
+    /// returned.
+    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error>;
+
+    /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
+    /// and write. What was cut short goes on where it was.
+    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;
+}
+
+/// What is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealed {
+    /// Demographics of source records.
+    Records,
+    /// Comparison records.
+    Comparisons,
+}
+
+/// Is told how many rows of what have been looked at.
+pub type Progress<'a> = dyn Fn(Sealed, u64) + Send + Sync + 'a;
+
+/// What a rotation of keys did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// Number of the data key that seals now.
+    pub newest: u32,
+    /// Data keys that were wrapped anew.
+    pub rewrapped: u64,
+    /// Values that were sealed anew.
+    pub resealed: u64,
+    /// Data keys that nothing needs any more, and that are gone.
+    pub dropped: u64,
 }
 
 /// Who decides, and when.

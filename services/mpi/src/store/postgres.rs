@@ -3,13 +3,22 @@
 use signpost_common::db::postgres::{BEGIN, Db, ONE_WRITER, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the array `$1`.
-const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (
+const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
     SELECT DISTINCT record_row FROM block_key WHERE key = ANY($1) LIMIT $2)";
 
 /// Rows of the records that have one of the keys in the array `$1`, with the key.
 const ROWS_OF_KEYS: &str = "SELECT key, record_row FROM block_key WHERE key = ANY($1) LIMIT $2";
 
 const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row = ANY($1)";
+
+/// Decisions after a position, in the order in which they became visible: none is shown while one that may come before it
+/// is under way.
+const CHANGES: &str = "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person,
+    e.to_person, e.kind, e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
+    FROM link_event e JOIN source_record r ON r.record_id = e.record_id
+    WHERE (e.transaction_id, e.sequence) > ($1, $2)
+    AND e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    ORDER BY e.transaction_id, e.sequence LIMIT $3";
 
 const DELETE_KEYS: &str = "DELETE FROM block_key WHERE record_row = $2 AND key = ANY($1)";
 
@@ -42,6 +51,7 @@ async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sq
     Ok(())
 }
 
+include!("sealing.rs");
 include!("sql.rs");
 include!("register.rs");
 

@@ -107,15 +107,20 @@ struct Knowledge {
 
 impl Knowledge {
     /// Reads it in five statements.
-    async fn load(c: &mut Connection, batch: &[Incoming]) -> Result<Self, Error> {
+    async fn load(c: &mut Connection, ring: &KeyRing, batch: &[Incoming]) -> Result<Self, Error> {
         let mut known = Self::default();
-        known.load_places(c, batch).await?;
-        known.load_slots(c, batch).await?;
+        known.load_places(c, ring, batch).await?;
+        known.load_slots(c, ring, batch).await?;
         known.load_decisions(c).await?;
         Ok(known)
     }
 
-    async fn load_places(&mut self, c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
+    async fn load_places(
+        &mut self,
+        c: &mut Connection,
+        ring: &KeyRing,
+        batch: &[Incoming],
+    ) -> Result<(), Error> {
         let mut query = QueryBuilder::<Db>::new(
             "SELECT record_row, record_id, member_id, local_id, person_id, demographics FROM source_record
              WHERE (member_id, local_id) IN (",
@@ -127,6 +132,7 @@ impl Knowledge {
         let sent: HashMap<&RecordRef, &Incoming> = batch.iter().map(|i| (&i.reference, i)).collect();
         for (row, id, member_id, local_id, person, demographics) in rows {
             let reference = reference(&member_id, &local_id)?;
+            let demographics = open_record(ring, &id, &demographics)?;
             let unchanged =
                 sent.get(&reference).is_some_and(|incoming| incoming.demographics == demographics);
             let person = parse(&person, "person")?;
@@ -135,7 +141,12 @@ impl Knowledge {
         Ok(())
     }
 
-    async fn load_slots(&mut self, c: &mut Connection, batch: &[Incoming]) -> Result<(), Error> {
+    async fn load_slots(
+        &mut self,
+        c: &mut Connection,
+        ring: &KeyRing,
+        batch: &[Incoming],
+    ) -> Result<(), Error> {
         let keys: HashSet<i64> = batch.iter().flat_map(|incoming| incoming.keys.iter().copied()).collect();
         let keys: Vec<i64> = keys.into_iter().collect();
         // Records share several keys; a bound on all pairs keeps a batch in memory whatever its blocks are like.
@@ -150,7 +161,8 @@ impl Knowledge {
             sqlx::query_as(COMPARISONS).bind(key_list(&distinct)).fetch_all(c).await?;
         for (row, person, prepared) in comparisons {
             self.slot_of_row.insert(row, self.slots.len());
-            self.slots.push(Known { person: parse(&person, "person")?, record: unpack(&prepared)? });
+            let record = open_comparison(ring, row, &prepared)?;
+            self.slots.push(Known { person: parse(&person, "person")?, record });
         }
         for (key, row) in rows {
             if let Some(slot) = self.slot_of_row.get(&row) {
@@ -258,6 +270,7 @@ struct NewRecord<'a> {
 /// Stores records of which none comes twice, each as decided.
 async fn register_part(
     c: &mut Connection,
+    ring: &KeyRing,
     batch: &[Incoming],
     decide: &Decide<'_>,
     by: &Decider<'_>,
@@ -265,7 +278,7 @@ async fn register_part(
     if batch.is_empty() {
         return Ok(vec![]);
     }
-    let mut known = Knowledge::load(c, batch).await?;
+    let mut known = Knowledge::load(c, ring, batch).await?;
     let mut new: Vec<NewRecord<'_>> = vec![];
     let mut registered = Vec::with_capacity(batch.len());
     for incoming in batch {
@@ -274,9 +287,9 @@ async fn register_part(
         let mut done = if known.places.contains_key(&incoming.reference) {
             // It may move to a person of a new record, which must be there first.
             if !matches!(change.target, Target::Stay) {
-                insert_new(c, &std::mem::take(&mut new), by).await?;
+                insert_new(c, ring, &std::mem::take(&mut new), by).await?;
             }
-            update_stored(c, &mut known, incoming, &change, by).await?
+            update_stored(c, ring, &mut known, incoming, &change, by).await?
         } else {
             let (person, founds) = match change.target {
                 Target::Person(person) => (person, false),
@@ -294,13 +307,14 @@ async fn register_part(
         }
         registered.push(done);
     }
-    insert_new(c, &new, by).await?;
+    insert_new(c, ring, &new, by).await?;
     Ok(registered)
 }
 
 /// Brings a stored record up to date and moves it when that was decided.
 async fn update_stored(
     c: &mut Connection,
+    ring: &KeyRing,
     known: &mut Knowledge,
     incoming: &Incoming,
     change: &Change,
@@ -314,7 +328,7 @@ async fn update_stored(
     if unchanged {
         return Ok(Registered { record, person, outcome: LinkOutcome::Unchanged });
     }
-    update_record(c, row, incoming, by.now_us).await?;
+    update_record(c, ring, (row, &id), incoming, by.now_us).await?;
     let (to, outcome) = match change.target {
         Target::Person(to) if to != person => {
             let from = person.to_string();
@@ -331,7 +345,12 @@ async fn update_stored(
 }
 
 /// Writes new records with their persons, keys and events, in six statements.
-async fn insert_new(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>) -> Result<(), Error> {
+async fn insert_new(
+    c: &mut Connection,
+    ring: &KeyRing,
+    new: &[NewRecord<'_>],
+    by: &Decider<'_>,
+) -> Result<(), Error> {
     if new.is_empty() {
         return Ok(());
     }
@@ -346,12 +365,14 @@ async fn insert_new(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>)
         "INSERT INTO source_record (record_id, member_id, local_id, person_id, demographics, keys, updated_at) ",
     );
     query.push_values(new, |mut values, record| {
+        let id = record.id.to_string();
+        let demographics = seal_record(ring, &id, &record.incoming.demographics);
         values
-            .push_bind(record.id.to_string())
+            .push_bind(id)
             .push_bind(record.incoming.reference.member_id.as_str().to_owned())
             .push_bind(record.incoming.reference.local_id().to_owned())
             .push_bind(record.person.to_string())
-            .push_bind(record.incoming.demographics.clone())
+            .push_bind(demographics)
             .push_bind(pack_keys(&record.incoming.keys))
             .push_bind(by.now_us);
     });
@@ -362,7 +383,11 @@ async fn insert_new(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'_>)
     let (mut keys, mut key_rows) = (vec![], vec![]);
     for record in new {
         let row = *rows.get(&record.id.to_string()).ok_or(db::Error::Corrupt("record"))?;
-        compared.push((row, record.person.to_string(), record.incoming.prepared.as_bytes()));
+        compared.push((
+            row,
+            record.person.to_string(),
+            seal_comparison(ring, row, &record.incoming.prepared),
+        ));
         keys.extend_from_slice(&record.incoming.keys);
         key_rows.resize(keys.len(), row);
     }
@@ -394,4 +419,28 @@ async fn insert_events(c: &mut Connection, new: &[NewRecord<'_>], by: &Decider<'
     });
     query.build().persistent(false).execute(c).await?;
     Ok(())
+}
+
+impl SqlStore {
+    /// Stores a batch in one transaction.
+    async fn register_all(
+        &self,
+        batch: &[Incoming],
+        decide: &Decide<'_>,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<Registered>, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(response) = replayed(&mut tx, attempt).await? {
+            return Ok(unpack_registered(&response)?);
+        }
+        lock_batch(&mut tx, batch).await?;
+        let mut registered = Vec::with_capacity(batch.len());
+        for part in without_repeats(batch) {
+            registered.extend(register_part(&mut tx, &self.keys, part, decide, by).await?);
+        }
+        keep_response(&mut tx, attempt, &pack_registered(&registered), by.now_us).await?;
+        tx.commit().await?;
+        Ok(registered)
+    }
 }

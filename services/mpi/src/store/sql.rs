@@ -1,5 +1,10 @@
 // The one SQL text; included by `sqlite` and by `postgres`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use async_trait::async_trait;
 use signpost_common::{
     db::{self, Attempt},
@@ -9,8 +14,14 @@ use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, ReviewState};
 use sqlx::Database;
 
-use super::{By, Decide, Decider, Error, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord};
-use crate::domain::{CANDIDATES_MAX, Incoming, Known, Review};
+use super::{
+    By, Decide, Decider, Error, LinkEvent, Person, Progress, Registered, ReviewTask, Rotation, Sealed, Store,
+    StoredRecord,
+};
+use crate::{
+    domain::{CANDIDATES_MAX, Incoming, Known, Review},
+    watch::Position,
+};
 
 type Connection = <Db as Database>::Connection;
 
@@ -18,13 +29,10 @@ type Connection = <Db as Database>::Connection;
 #[derive(Debug)]
 pub struct SqlStore {
     pools: Pools,
-}
-
-impl SqlStore {
-    /// Keeps it in this one.
-    pub fn new(pools: Pools) -> Self {
-        Self { pools }
-    }
+    keys: KeyRing,
+    wrapping: Arc<dyn KeyEncryption>,
+    /// When the data keys were read, microseconds since 1970.
+    keys_read_us: AtomicI64,
 }
 
 fn parse<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, db::Error> {
@@ -37,10 +45,6 @@ fn number<T: TryFrom<i32>>(value: i64, what: &'static str) -> Result<T, db::Erro
 
 fn reference(member_id: &str, local_id: &str) -> Result<RecordRef, db::Error> {
     RecordRef::new(parse(member_id, "member")?, local_id).map_err(|_| db::Error::Corrupt("local id"))
-}
-
-fn unpack(bytes: &[u8]) -> Result<Packed, db::Error> {
-    Packed::parse(bytes).map_err(|_| db::Error::Corrupt("comparison record"))
 }
 
 fn pack_keys(keys: &[i64]) -> Vec<u8> {
@@ -72,14 +76,19 @@ async fn record_by_id(c: &mut Connection, record: RecordId) -> Result<(i64, Stri
         .ok_or(Error::RecordUnknown)
 }
 
-async fn find_candidates(c: &mut Connection, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
+async fn find_candidates(
+    c: &mut Connection,
+    ring: &KeyRing,
+    keys: &[i64],
+) -> Result<(Vec<Known>, bool), Error> {
     // One more, to see that there are more.
     let limit = CANDIDATES_MAX as i64 + 1;
-    let rows: Vec<(String, Vec<u8>)> =
+    let rows: Vec<(i64, String, Vec<u8>)> =
         sqlx::query_as(CANDIDATES).bind(key_list(keys)).bind(limit).fetch_all(c).await?;
     let mut candidates = Vec::with_capacity(rows.len());
-    for (person, prepared) in rows {
-        candidates.push(Known { person: parse(&person, "person")?, record: unpack(&prepared)? });
+    for (row, person, prepared) in rows {
+        let record = open_comparison(ring, row, &prepared)?;
+        candidates.push(Known { person: parse(&person, "person")?, record });
     }
     let overfull = candidates.len() > CANDIDATES_MAX;
     candidates.truncate(CANDIDATES_MAX);
@@ -105,20 +114,26 @@ async fn insert_person(c: &mut Connection, now_us: i64) -> Result<PersonId, Erro
     Ok(person)
 }
 
-async fn update_record(c: &mut Connection, row: i64, incoming: &Incoming, now_us: i64) -> Result<(), Error> {
+async fn update_record(
+    c: &mut Connection,
+    ring: &KeyRing,
+    (row, id): (i64, &str),
+    incoming: &Incoming,
+    now_us: i64,
+) -> Result<(), Error> {
     let old_keys = stored_keys(c, row).await?;
     sqlx::query(
         "UPDATE source_record SET demographics = $2, keys = $3, updated_at = $4 WHERE record_row = $1",
     )
     .bind(row)
-    .bind(&incoming.demographics)
+    .bind(seal_record(ring, id, &incoming.demographics))
     .bind(pack_keys(&incoming.keys))
     .bind(now_us)
     .execute(&mut *c)
     .await?;
     sqlx::query("UPDATE comparison SET prepared = $2 WHERE record_row = $1")
         .bind(row)
-        .bind(incoming.prepared.as_bytes())
+        .bind(seal_comparison(ring, row, &incoming.prepared))
         .execute(&mut *c)
         .await?;
     sqlx::query(DELETE_KEYS).bind(key_list(&old_keys)).bind(row).execute(&mut *c).await?;
@@ -175,18 +190,12 @@ async fn insert_event(c: &mut Connection, event: NewEvent<'_>, by: &Decider<'_>)
     Ok(sequence)
 }
 
-async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Error> {
-    type Row = (String, String, String, Option<String>, String, i64, f64, String, String, i64);
-    let row: Row = sqlx::query_as(
-        "SELECT e.record_id, r.member_id, r.local_id, e.from_person, e.to_person, e.kind, e.weight_bits,
-                e.model_version, e.actor, e.decided_at
-         FROM link_event e JOIN source_record r ON r.record_id = e.record_id WHERE e.sequence = $1",
-    )
-    .bind(sequence)
-    .fetch_one(c)
-    .await?;
-    let (record, member_id, local_id, from, to, kind, bits, model_version, actor, decided_us) = row;
-    Ok(LinkEvent {
+type EventRow = (i64, String, String, String, Option<String>, String, i64, f64, String, String, i64, i64);
+
+fn link_event(row: EventRow) -> Result<(Position, LinkEvent), db::Error> {
+    let (sequence, record, member_id, local_id, from, to, kind, bits, model_version, actor, decided_us, tx) =
+        row;
+    let event = LinkEvent {
         sequence,
         record: parse(&record, "record")?,
         reference: reference(&member_id, &local_id)?,
@@ -197,7 +206,20 @@ async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Erro
         model_version,
         actor,
         decided_us,
-    })
+    };
+    Ok((Position { transaction: tx, sequence }, event))
+}
+
+async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Error> {
+    let row: EventRow = sqlx::query_as(
+        "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person, e.to_person, e.kind,
+                e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
+         FROM link_event e JOIN source_record r ON r.record_id = e.record_id WHERE e.sequence = $1",
+    )
+    .bind(sequence)
+    .fetch_one(c)
+    .await?;
+    Ok(link_event(row)?.1)
 }
 
 /// Opens a question, unless it is open or was decided.
@@ -320,6 +342,19 @@ async fn replayed_event(c: &mut Connection, attempt: Option<&Attempt>) -> Result
     find_event(c, i64::from_be_bytes(sequence)).await.map(Some)
 }
 
+type RecordRow = (i64, String, String, String, Vec<u8>, i64);
+
+fn stored_record(ring: &KeyRing, row: &RecordRow) -> Result<StoredRecord, Error> {
+    let (row, id, member_id, local_id, demographics, updated_us) = row;
+    Ok(StoredRecord {
+        row: *row,
+        id: parse(id, "record")?,
+        reference: reference(member_id, local_id)?,
+        demographics: open_record(ring, id, demographics)?,
+        updated_us: *updated_us,
+    })
+}
+
 #[async_trait]
 impl Store for SqlStore {
     async fn register(
@@ -329,22 +364,13 @@ impl Store for SqlStore {
         by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error> {
-        let mut tx = self.pools.write.begin_with(BEGIN).await?;
-        if let Some(response) = replayed(&mut tx, attempt).await? {
-            return Ok(unpack_registered(&response)?);
-        }
-        lock_batch(&mut tx, batch).await?;
-        let mut registered = Vec::with_capacity(batch.len());
-        for part in without_repeats(batch) {
-            registered.extend(register_part(&mut tx, part, decide, by).await?);
-        }
-        keep_response(&mut tx, attempt, &pack_registered(&registered), by.now_us).await?;
-        tx.commit().await?;
-        Ok(registered)
+        self.refresh_keys(by.now_us).await?;
+        with_new_keys!(self, self.register_all(batch, decide, by, attempt))
     }
 
     async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
-        find_candidates(&mut *self.pools.read.acquire().await?, keys).await
+        let mut c = self.pools.read.acquire().await?;
+        with_new_keys!(self, find_candidates(&mut c, &self.keys, keys))
     }
 
     async fn person(&self, by: &By) -> Result<Option<Person>, Error> {
@@ -364,7 +390,7 @@ impl Store for SqlStore {
         after: i64,
         limit: i64,
     ) -> Result<Vec<StoredRecord>, Error> {
-        let rows: Vec<(i64, String, String, String, Vec<u8>, i64)> = sqlx::query_as(
+        let rows: Vec<RecordRow> = sqlx::query_as(
             "SELECT record_row, record_id, member_id, local_id, demographics, updated_at FROM source_record
              WHERE person_id = $1 AND record_row > $2 ORDER BY record_row LIMIT $3",
         )
@@ -373,12 +399,7 @@ impl Store for SqlStore {
         .bind(limit)
         .fetch_all(&self.pools.read)
         .await?;
-        let record =
-            |(row, id, member_id, local_id, demographics, updated_us): (_, String, String, String, _, _)| {
-                let (id, reference) = (parse(&id, "record")?, reference(&member_id, &local_id)?);
-                Ok(StoredRecord { row, id, reference, demographics, updated_us })
-            };
-        rows.into_iter().map(record).collect()
+        with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() })
     }
 
     async fn link(
@@ -473,13 +494,28 @@ impl Store for SqlStore {
     }
 
     async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error> {
-        let row: Option<(Vec<u8>,)> = sqlx::query_as(
-            "SELECT c.prepared FROM comparison c JOIN source_record r ON r.record_row = c.record_row
+        let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT c.record_row, c.prepared FROM comparison c JOIN source_record r ON r.record_row = c.record_row
              WHERE r.record_id = $1",
         )
         .bind(record.to_string())
         .fetch_optional(&self.pools.read)
         .await?;
-        Ok(row.map(|(bytes,)| unpack(&bytes)).transpose()?)
+        let Some((row, sealed)) = row else { return Ok(None) };
+        with_new_keys!(self, async { Ok(Some(open_comparison(&self.keys, row, &sealed)?)) })
+    }
+
+    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error> {
+        let rows: Vec<EventRow> = sqlx::query_as(CHANGES)
+            .bind(after.transaction)
+            .bind(after.sequence)
+            .bind(limit)
+            .fetch_all(&self.pools.read)
+            .await?;
+        Ok(rows.into_iter().map(link_event).collect::<Result<_, _>>()?)
+    }
+
+    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {
+        self.seal_anew(now_us, progress).await
     }
 }

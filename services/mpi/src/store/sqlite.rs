@@ -3,7 +3,7 @@
 use signpost_common::db::sqlite::{BEGIN, Db, ONE_WRITER, Pools, keep_response, replayed};
 
 /// Rows of the records that share one of the keys in the JSON array `$1`.
-const CANDIDATES: &str = "SELECT person_id, prepared FROM comparison WHERE record_row IN (
+const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
     SELECT DISTINCT record_row FROM block_key WHERE key IN (SELECT value FROM json_each($1)) LIMIT $2)";
 
 /// Rows of the records that have one of the keys in the JSON array `$1`, with the key.
@@ -12,6 +12,13 @@ const ROWS_OF_KEYS: &str =
 
 const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM comparison
     WHERE record_row IN (SELECT value FROM json_each($1))";
+
+/// Decisions after a position, in the order in which they became visible.
+const CHANGES: &str = "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person,
+    e.to_person, e.kind, e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
+    FROM link_event e JOIN source_record r ON r.record_id = e.record_id
+    WHERE (e.transaction_id, e.sequence) > ($1, $2)
+    ORDER BY e.transaction_id, e.sequence LIMIT $3";
 
 const DELETE_KEYS: &str =
     "DELETE FROM block_key WHERE record_row = $2 AND key IN (SELECT value FROM json_each($1))";
@@ -36,6 +43,7 @@ async fn lock_stripes(_: &mut sqlx::SqliteConnection, _: &[i64]) -> Result<(), s
     Ok(())
 }
 
+include!("sealing.rs");
 include!("sql.rs");
 include!("register.rs");
 

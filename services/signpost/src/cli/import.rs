@@ -246,7 +246,7 @@ impl Columns {
 }
 
 /// Reads what is known of a person; `None` when the sex cannot be read.
-fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Option<Demographics> {
+pub(crate) fn demographics<'a>(cell: impl Fn(&str) -> &'a str) -> Option<Demographics> {
     let values = |column: &str| -> Vec<String> {
         cell(column).split('|').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect()
     };

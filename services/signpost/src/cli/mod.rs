@@ -14,8 +14,10 @@ use crate::{
     demo,
 };
 
+mod bars;
 mod care;
 mod import;
+mod keys;
 mod operate;
 mod people;
 
@@ -54,6 +56,9 @@ enum Command {
     /// Link files of people, without a server
     #[command(subcommand)]
     People(people::People),
+    /// Keys that data at rest is sealed under
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Bring database schemas up to date and exit
     Migrate {
         /// This service only; may be given several times
@@ -105,6 +110,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Emergency(emergency) => emergency.run().await,
         Command::Import(import) => import.run().await,
         Command::People(people) => people.run(),
+        Command::Keys(keys) => keys.run(config).await,
         Command::Migrate { only } => operate::migrate(config, &only).await,
         Command::Config => operate::show_config(config),
         Command::Pki(pki) => pki.run(),
@@ -191,7 +197,7 @@ fn explain(error: &Status) -> anyhow::Error {
 }
 
 /// Makes an empty table with a header.
-fn table(header: &[&str]) -> comfy_table::Table {
+pub(crate) fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(header);
     table

@@ -1,16 +1,9 @@
 //! People: bulk work on files, without a server: synthesise, train, link, evaluate.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use signpost_linkage::Region;
 use signpost_people::{
     columns::Renamed,
@@ -21,7 +14,7 @@ use signpost_people::{
     read, synth,
 };
 
-use super::table;
+use super::{bars::Bars, table};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum People {
@@ -307,42 +300,4 @@ fn name(step: Step) -> &'static str {
         Step::Link => "linking",
         Step::Write => "writing",
     }
-}
-
-/// One bar after another, on standard error when it is a terminal.
-#[derive(Default)]
-struct Bars(Mutex<Option<(&'static str, ProgressBar)>>);
-
-/// How often a bar moves of which nobody can say how far it is.
-const TICK: Duration = Duration::from_millis(100);
-
-impl Bars {
-    fn show(&self, name: &'static str, done: u64, total: u64) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_none_or(|(before, _)| *before != name)
-            && let Some((_, before)) = current.replace((name, bar(name, total)))
-        {
-            before.finish_and_clear();
-        }
-        if let Some((_, bar)) = &*current {
-            bar.set_position(done);
-        }
-    }
-
-    fn end(&self) {
-        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        current.inspect(|(_, bar)| bar.finish_and_clear());
-    }
-}
-
-fn bar(name: &'static str, total: u64) -> ProgressBar {
-    let (bar, template) = match total {
-        0 => (ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}"),
-        _ => (ProgressBar::new(total), "{bar:40} {percent:>3}% {msg} {elapsed} (ETA {eta})"),
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style);
-    bar.set_message(name);
-    bar.enable_steady_tick(TICK);
-    bar
 }

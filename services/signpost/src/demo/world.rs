@@ -66,6 +66,7 @@ impl World {
             data_dir: dir.join("data"),
             bootstrap: pki_dir.join("members.toml"),
             blinding_key: pki_dir.join("blinding.key"),
+            sealing_key: pki_dir.join("sealing.key"),
             tls: client::files(&pki_dir, "exchange"),
             drain_grace_ms: 1_000,
             ..Config::default()

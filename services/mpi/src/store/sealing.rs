@@ -1,0 +1,209 @@
+// Data keys, and what is sealed under them; included by `sqlite` and by `postgres` after `sql.rs`.
+
+use signpost_common::seal::{self, KeyEncryption, KeyRing, sealed_under};
+
+/// Rows that are sealed anew in one transaction.
+const RESEALED_AT_ONCE: i64 = 500;
+
+/// How long a process seals under the keys that it knows before it looks for newer ones.
+const KEYS_KNOWN_US: i64 = 60_000_000;
+
+/// How long a retired key is kept: processes that do not know a newer one yet may still seal under it.
+const RETIRED_KEPT_US: i64 = 24 * 3_600_000_000;
+
+/// What is sealed, by what it is: the table, the column, and the column that names the row.
+const SEALED: [(Sealed, &str, &str); 2] = [
+    (
+        Sealed::Records,
+        "SELECT record_row, record_id, demographics FROM source_record
+         WHERE record_row > $1 ORDER BY record_row LIMIT $2",
+        "UPDATE source_record SET demographics = $3 WHERE record_row = $1 AND demographics = $2",
+    ),
+    (
+        Sealed::Comparisons,
+        "SELECT record_row, '', prepared FROM comparison WHERE record_row > $1 ORDER BY record_row LIMIT $2",
+        "UPDATE comparison SET prepared = $3 WHERE record_row = $1 AND prepared = $2",
+    ),
+];
+
+/// Seals and opens the values of records.
+fn seal_record(keys: &KeyRing, record: &str, clear: &[u8]) -> Vec<u8> {
+    keys.seal("mpi.record", record.as_bytes(), clear)
+}
+
+fn open_record(keys: &KeyRing, record: &str, sealed: &[u8]) -> Result<Vec<u8>, db::Error> {
+    Ok(keys.open("mpi.record", record.as_bytes(), sealed)?)
+}
+
+fn seal_comparison(keys: &KeyRing, row: i64, prepared: &Packed) -> Vec<u8> {
+    keys.seal("mpi.comparison", &row.to_be_bytes(), prepared.as_bytes())
+}
+
+fn open_comparison(keys: &KeyRing, row: i64, sealed: &[u8]) -> Result<Packed, db::Error> {
+    let bytes = keys.open("mpi.comparison", &row.to_be_bytes(), sealed)?;
+    Packed::parse(&bytes).map_err(|_| db::Error::Corrupt("comparison record"))
+}
+
+impl SqlStore {
+    /// Keeps the index in this database, with the data keys that stand in it; a new one gets its first.
+    pub async fn open(
+        pools: Pools,
+        wrapping: Arc<dyn KeyEncryption>,
+        now_us: i64,
+    ) -> Result<Self, db::Error> {
+        let store = Self { pools, keys: KeyRing::new([]), wrapping, keys_read_us: AtomicI64::new(now_us) };
+        store.learn_keys().await?;
+        if store.keys.newest().is_none() {
+            store.add_key(1, now_us).await?;
+            store.learn_keys().await?;
+        }
+        Ok(store)
+    }
+
+    /// Reads the data keys.
+    async fn learn_keys(&self) -> Result<(), db::Error> {
+        let rows: Vec<(i64, Vec<u8>, String)> =
+            sqlx::query_as("SELECT key_id, wrapped, wrapped_by FROM data_key ORDER BY key_id")
+                .fetch_all(&self.pools.read)
+                .await?;
+        let mut keys = vec![];
+        for (key_id, wrapped, wrapped_by) in rows {
+            let key_id = u32::try_from(key_id).map_err(|_| db::Error::Corrupt("data key"))?;
+            keys.push((key_id, self.wrapping.unwrap(&wrapped_by, &wrapped).await?));
+        }
+        self.keys.replace(keys);
+        Ok(())
+    }
+
+    /// Reads the data keys now and then, so that no process seals under a key that was retired long ago.
+    async fn refresh_keys(&self, now_us: i64) -> Result<(), db::Error> {
+        let read_us = self.keys_read_us.load(Ordering::Relaxed);
+        if now_us.saturating_sub(read_us) < KEYS_KNOWN_US {
+            return Ok(());
+        }
+        self.keys_read_us.store(now_us, Ordering::Relaxed);
+        self.learn_keys().await
+    }
+
+    /// Adds a data key, unless another process was faster.
+    async fn add_key(&self, key_id: u32, now_us: i64) -> Result<(), db::Error> {
+        let wrapped = self.wrapping.wrap(&seal::random_key()).await?;
+        sqlx::query(
+            "INSERT INTO data_key (key_id, wrapped, wrapped_by, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (key_id) DO NOTHING",
+        )
+        .bind(i64::from(key_id))
+        .bind(wrapped)
+        .bind(self.wrapping.name())
+        .bind(now_us)
+        .execute(&self.pools.write)
+        .await?;
+        Ok(())
+    }
+
+    /// Wraps all data keys by the key-encryption key in force.
+    async fn rewrap(&self) -> Result<u64, db::Error> {
+        let rows: Vec<(i64, Vec<u8>, String)> =
+            sqlx::query_as("SELECT key_id, wrapped, wrapped_by FROM data_key WHERE wrapped_by <> $1")
+                .bind(self.wrapping.name())
+                .fetch_all(&self.pools.read)
+                .await?;
+        let count = rows.len() as u64;
+        for (key_id, wrapped, wrapped_by) in rows {
+            let wrapped = self.wrapping.wrap(&self.wrapping.unwrap(&wrapped_by, &wrapped).await?).await?;
+            sqlx::query("UPDATE data_key SET wrapped = $2, wrapped_by = $3 WHERE key_id = $1")
+                .bind(key_id)
+                .bind(wrapped)
+                .bind(self.wrapping.name())
+                .execute(&self.pools.write)
+                .await?;
+        }
+        Ok(count)
+    }
+
+    /// Seals every row under the newest key; returns how many were not, and were read.
+    async fn reseal(&self, of: usize, progress: &Progress<'_>) -> Result<[u64; 2], db::Error> {
+        let (what, select, update) = SEALED[of];
+        let (mut after, mut resealed, mut seen) = (i64::MIN, 0, 0);
+        loop {
+            let rows: Vec<(i64, String, Vec<u8>)> =
+                sqlx::query_as(select).bind(after).bind(RESEALED_AT_ONCE).fetch_all(&self.pools.read).await?;
+            let Some((last, ..)) = rows.last() else { return Ok([resealed, seen]) };
+            after = *last;
+            seen += rows.len() as u64;
+            let mut tx = self.pools.write.begin_with(BEGIN).await?;
+            for (row, id, before) in rows {
+                if sealed_under(&before) == self.keys.newest() {
+                    continue;
+                }
+                let place = match what {
+                    Sealed::Records => ("mpi.record", id.into_bytes()),
+                    Sealed::Comparisons => ("mpi.comparison", row.to_be_bytes().to_vec()),
+                };
+                let clear = self.keys.open(place.0, &place.1, &before)?;
+                let sealed = self.keys.seal(place.0, &place.1, &clear);
+                // A row that was written meanwhile is sealed under a key that its writer knew; the next pass sees it.
+                let done = sqlx::query(update).bind(row).bind(before).bind(sealed).execute(&mut *tx).await?;
+                resealed += done.rows_affected();
+            }
+            tx.commit().await?;
+            progress(what, seen);
+        }
+    }
+
+    /// Makes a new data key and seals everything under it, while others read and write.
+    async fn seal_anew(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {
+        let rewrapped = self.rewrap().await?;
+        self.learn_keys().await?;
+        let unfinished: Option<(i64,)> = sqlx::query_as(
+            "SELECT key_id FROM data_key WHERE retired_at IS NULL
+             AND key_id < (SELECT MAX(key_id) FROM data_key)",
+        )
+        .fetch_optional(&self.pools.read)
+        .await?;
+        // What was killed half way goes on under the key that it had made.
+        if unfinished.is_none() {
+            self.add_key(self.keys.newest().unwrap_or_default() + 1, now_us).await?;
+            self.learn_keys().await?;
+        }
+        let mut resealed = 0;
+        for of in 0..SEALED.len() {
+            // Until a pass finds nothing: writers may not know the new key before they meet it.
+            loop {
+                let [changed, _] = self.reseal(of, progress).await?;
+                resealed += changed;
+                if changed == 0 {
+                    break;
+                }
+            }
+        }
+        let newest = self.keys.newest().unwrap_or_default();
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        sqlx::query("UPDATE data_key SET retired_at = $2 WHERE key_id < $1 AND retired_at IS NULL")
+            .bind(i64::from(newest))
+            .bind(now_us)
+            .execute(&mut *tx)
+            .await?;
+        let dropped = sqlx::query("DELETE FROM data_key WHERE retired_at < $1")
+            .bind(now_us - RETIRED_KEPT_US)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        self.learn_keys().await?;
+        Ok(Rotation { newest, rewrapped, resealed, dropped })
+    }
+}
+
+/// Does something again with the data keys as they are now, when it met one that it did not know.
+macro_rules! with_new_keys {
+    ($store:ident, $call:expr) => {
+        match $call.await {
+            Err(Error::Database(db::Error::Sealing(seal::Error::UnknownKey(_)))) => {
+                $store.learn_keys().await?;
+                $call.await
+            }
+            done => done,
+        }
+    };
+}

@@ -1,0 +1,209 @@
+//! What is stored is sealed, whoever holds the files; keys change while records come and go.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    panic::AssertUnwindSafe,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use futures_util::FutureExt;
+use signpost_common::{
+    db::{self, Location},
+    hash::Blinder,
+    id::{RecordId, RecordRef},
+    seal::{FileKeys, KeyEncryption},
+};
+use signpost_linkage::{Date, Identifier, Name, Record};
+use signpost_mpi::{
+    domain::{Incoming, Index, Matching},
+    store::{self, By, Decider, Rotation, Store},
+};
+
+const ENGINE: Decider<'static> = Decider { actor: "engine", reason: "", model_version: "1", now_us: 5 };
+
+fn index() -> Index {
+    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
+}
+
+fn incoming(number: u32) -> Incoming {
+    let name = Name { given: vec!["Zebulon".into()], family: "Quartermaine".into(), ..Name::default() };
+    let record = Record {
+        names: vec![name],
+        birth_dates: Date::parse(&format!("{}-03-04", 1920 + number % 90)).into_iter().collect(),
+        identifiers: vec![Identifier {
+            system: "ssn".into(),
+            value: format!("219-{:02}-{number:04}", number % 89),
+        }],
+        ..Record::default()
+    };
+    let reference = RecordRef::new("north".parse().unwrap(), &number.to_string()).unwrap();
+    index().incoming(reference, &record, format!("Zebulon Quartermaine 219-00-{number:04}").into_bytes())
+}
+
+async fn register(store: &dyn Store, numbers: impl IntoIterator<Item = u32>) -> Vec<RecordId> {
+    let index = index();
+    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    let batch: Vec<_> = numbers.into_iter().map(incoming).collect();
+    let registered = store.register(&batch, &decide, &ENGINE, None).await.unwrap();
+    registered.into_iter().map(|registered| registered.record).collect()
+}
+
+/// Everything of a record that is sealed can be read.
+async fn is_readable(store: &dyn Store, number: u32, record: RecordId) {
+    let reference = RecordRef::new("north".parse().unwrap(), &number.to_string()).unwrap();
+    let person = store.person(&By::Record(reference.clone())).await.unwrap().unwrap();
+    let records = store.person_records(person.id, 0, 500).await.unwrap();
+    let stored = records.iter().find(|stored| stored.reference == reference).unwrap();
+    assert_eq!(stored.demographics, incoming(number).demographics);
+    assert_eq!(store.prepared(record).await.unwrap().unwrap(), incoming(number).prepared);
+}
+
+async fn databases() -> Vec<(Option<tempfile::TempDir>, Location)> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Location::File(folder.path().join("mpi.sqlite"));
+    let mut databases = vec![(Some(folder), file)];
+    databases.extend(db::scratch_postgres("mpi_sealing").map(|location| (None, location)));
+    databases
+}
+
+async fn open(location: &Location, wrapping: &Arc<dyn KeyEncryption>) -> Arc<dyn Store> {
+    Arc::from(store::open(location, wrapping.clone(), 1).await.unwrap())
+}
+
+async fn rotate(store: &dyn Store) -> Rotation {
+    store.rotate_keys(10, &|_, _| {}).await.unwrap()
+}
+
+#[tokio::test]
+async fn files_show_nothing_of_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::File(folder.path().join("mpi.sqlite"));
+    let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+    let store = open(&location, &wrapping).await;
+    register(&*store, 0..200).await;
+    rotate(&*store).await;
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.iter().any(|file| file.extension().is_some_and(|name| name == "sqlite-wal")));
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap().to_ascii_lowercase();
+        for value in ["zebulon", "quartermaine", "219-00-0007", "219070007", "0007"] {
+            let shown = bytes.windows(value.len()).any(|window| window == value.as_bytes());
+            assert!(!shown, "{value} in {}", file.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate_while_others_write() {
+    for (_folder, location) in databases().await {
+        let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+        let (one, two) = (open(&location, &wrapping).await, open(&location, &wrapping).await);
+        let mut records = register(&*one, 0..700).await;
+        let writer = two.clone();
+        let writing = tokio::spawn(async move {
+            let mut records = vec![];
+            for number in 700..760 {
+                records.extend(register(&*writer, [number]).await);
+            }
+            records
+        });
+        let Rotation { newest, resealed, rewrapped, dropped } = rotate(&*one).await;
+        assert_eq!((newest, rewrapped, dropped), (2, 0, 0));
+        assert!(resealed >= 1400, "{resealed}");
+        records.extend(writing.await.unwrap());
+        for store in [&one, &two, &open(&location, &wrapping).await] {
+            for number in [0, 350, 699, 700, 759] {
+                is_readable(&**store, number, records[number as usize]).await;
+            }
+        }
+        assert_eq!(rotate(&*two).await.newest, 3);
+        is_readable(&*one, 5, records[5]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_killed_goes_on() {
+    for (_folder, location) in databases().await {
+        let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+        let store = open(&location, &wrapping).await;
+        let records = register(&*store, 0..1200).await;
+        let seen = std::sync::atomic::AtomicU64::new(0);
+        let killed = |_, rows| {
+            seen.store(rows, Ordering::Relaxed);
+            assert!(rows < 600, "killed");
+        };
+        let rotation = AssertUnwindSafe(store.rotate_keys(10, &killed)).catch_unwind().await;
+        assert!(rotation.is_err() && seen.load(Ordering::Relaxed) >= 600);
+        let store = open(&location, &wrapping).await;
+        is_readable(&*store, 0, records[0]).await;
+        is_readable(&*store, 1199, records[1199]).await;
+        let Rotation { newest, resealed, .. } = rotate(&*store).await;
+        assert_eq!(newest, 2, "it goes on under the key that it had made");
+        assert!((1200..2400).contains(&resealed), "{resealed}");
+        is_readable(&*store, 600, records[600]).await;
+    }
+}
+
+#[tokio::test]
+async fn another_key_takes_over() {
+    let keys = tempfile::tempdir().unwrap();
+    let file = |name: &str, digit: &str| {
+        std::fs::write(keys.path().join(name), digit.repeat(64)).unwrap();
+        keys.path().join(name)
+    };
+    let (old, new) = (file("old", "1"), file("new", "2"));
+    let read = |now: &Path, before: &[&Path]| -> Arc<dyn KeyEncryption> {
+        Arc::new(FileKeys::read(now, before.iter().copied()).unwrap())
+    };
+    for (_folder, location) in databases().await {
+        let store = open(&location, &read(&old, &[])).await;
+        let records = register(&*store, [0]).await;
+        assert!(
+            store::open(&location, read(&new, &[]), 1).await.is_err(),
+            "nothing is opened without the key"
+        );
+        let both = open(&location, &read(&new, &[&old])).await;
+        assert_eq!(rotate(&*both).await.rewrapped, 1);
+        is_readable(&*open(&location, &read(&new, &[])).await, 0, records[0]).await;
+        assert!(store::open(&location, read(&old, &[]), 1).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_retired_key_is_dropped_when_nothing_can_need_it() {
+    for (_folder, location) in databases().await {
+        let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+        let store = open(&location, &wrapping).await;
+        let records = register(&*store, [0]).await;
+        let day_us = 24 * 3_600_000_000;
+        let rotated = |now_us| store.rotate_keys(now_us, &|_, _| {});
+        assert_eq!(rotated(10).await.unwrap().dropped, 0);
+        assert_eq!(rotated(day_us).await.unwrap().dropped, 0);
+        assert_eq!(rotated(day_us + 11).await.unwrap().dropped, 1);
+        is_readable(&*store, 0, records[0]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_the_place_of_another_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mpi.sqlite");
+    let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+    let store = open(&Location::File(file.clone()), &wrapping).await;
+    let records = register(&*store, [0, 1]).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    for forgery in [
+        "UPDATE comparison SET prepared = (SELECT prepared FROM comparison WHERE record_row = 1)",
+        "UPDATE source_record SET demographics = (SELECT demographics FROM source_record WHERE record_row = 1)",
+    ] {
+        sqlx::query(forgery).execute(&pool).await.unwrap();
+    }
+    assert!(store.prepared(records[0]).await.is_ok());
+    assert!(store.prepared(records[1]).await.is_err());
+    let reference = RecordRef::new("north".parse().unwrap(), "1").unwrap();
+    let person = store.person(&By::Record(reference)).await.unwrap().unwrap();
+    assert!(store.person_records(person.id, 0, 9).await.is_err());
+}
