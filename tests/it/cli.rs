@@ -16,58 +16,12 @@ use signpost_proto::{
     consent::v1::{CreateDirectiveRequest, Directive, Effect, Match},
     mpi::v1::{GetPersonRequest, get_person_request::By},
 };
-use signpost_tests::{Cluster, DocumentFile, Process, Topology, binary, patient, system, write_index};
-use tokio::process::Command;
+use signpost_tests::{Cluster, DocumentFile, Process, Topology, patient, system, write_index};
 
-/// Longest time that a command may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
+use crate::command::{Ran, run, run_with};
 
 /// A document id that nobody gave.
 const UNKNOWN: &str = "01a2035c-2b37-7179-9aa7-7dd86f89df2f";
-
-/// A command that has ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    /// Returns what it printed; it must have done well.
-    pub(crate) fn well(self) -> anyhow::Result<String> {
-        ensure!(self.code == Some(0), "the command failed: {self:#?}");
-        Ok(self.out)
-    }
-
-    /// Returns what it printed and complained of; it must have failed, and not by a crash.
-    pub(crate) fn badly(self) -> anyhow::Result<(String, String)> {
-        ensure!(self.code == Some(1), "the command did not fail with code 1: {self:#?}");
-        Ok((self.out, self.err))
-    }
-}
-
-/// Runs a command in a folder.
-async fn run_with(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Ran> {
-    let mut command = Command::new(binary()?);
-    // What tests are told, and what whoever runs them has set, is not what a user has.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SIGNPOST_")) {
-        command.env_remove(name);
-    }
-    let command = command.args(arguments).envs(environment.iter().copied()).current_dir(folder);
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let ended = tokio::time::timeout(COMMAND_TIMEOUT, running).await;
-    let output = ended.with_context(|| format!("{arguments:?} does not end"))??;
-    Ok(Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout)?,
-        err: String::from_utf8(output.stderr)?,
-    })
-}
-
-pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<Ran> {
-    run_with(folder, &[], arguments).await
-}
 
 /// Runs a command of a member against the cluster.
 async fn call(cluster: &Cluster, member: &str, arguments: &[&str]) -> anyhow::Result<Ran> {

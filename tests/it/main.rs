@@ -1,7 +1,9 @@
 //! End-to-end tests: a whole exchange, with members, over mutual TLS.
 
 mod bad_input;
+mod bench;
 mod cli;
+mod command;
 mod contract;
 mod emergency;
 mod faults;

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use signpost_tests::test_data;
 
-use crate::cli::{Ran, run};
+use crate::command::{Ran, run};
 
 async fn people(folder: &Path, arguments: &str) -> anyhow::Result<Ran> {
     let arguments: Vec<&str> = ["people"].into_iter().chain(arguments.split_whitespace()).collect();

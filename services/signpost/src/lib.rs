@@ -11,4 +11,5 @@ pub mod pki;
 pub mod population;
 pub mod wiring;
 
+mod bench;
 mod demo;

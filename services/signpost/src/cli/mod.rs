@@ -9,6 +9,7 @@ use signpost_proto::common::v1::{PurposeOfUse, Role};
 use tonic::Status;
 
 use crate::{
+    bench,
     client::{Client, Party},
     config::Service,
     demo,
@@ -21,7 +22,9 @@ mod keys;
 mod operate;
 mod people;
 
+pub(crate) use bars::Bars;
 pub(crate) use care::{show_completion, show_person, show_pointers};
+pub(crate) use import::demographics;
 
 /// Finds the records of a traveller, wherever they are held, as far as they may be seen.
 #[derive(Debug, Parser)]
@@ -56,6 +59,9 @@ enum Command {
     /// Link files of people, without a server
     #[command(subcommand)]
     People(people::People),
+    /// Measure how fast it is on this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Keys that data at rest is sealed under
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -110,6 +116,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Emergency(emergency) => emergency.run().await,
         Command::Import(import) => import.run().await,
         Command::People(people) => people.run(),
+        Command::Bench(bench) => bench.run().await,
         Command::Keys(keys) => keys.run(config).await,
         Command::Migrate { only } => operate::migrate(config, &only).await,
         Command::Config => operate::show_config(config),

@@ -1,0 +1,236 @@
+//! `signpost bench`: measures a real server on this machine, over mutual TLS on loopback.
+//!
+//! The server is a process of its own, so that its memory and processor time are not those of the load. It always
+//! ends with the bench, and so does everything else that was started. Absent on purpose: load from other machines,
+//! and the locator, whose answers depend on members.
+
+use std::{
+    future::Future,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use signpost_common::clock::{Clock, SystemClock};
+use signpost_people::output;
+use tempfile::TempDir;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+mod database;
+mod load;
+mod postgres;
+mod report;
+mod sample;
+mod server;
+
+use database::Database;
+use load::Parties;
+use report::{Before, Conditions, Found, Report};
+use sample::Sample;
+use server::Server;
+
+use crate::{cli::Bars, pki};
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Measure the master patient index: feeding, matching, registering, memory, disk
+    ///
+    /// It starts a server of its own with keys of its own, fills its index with synthetic people, and calls it over
+    /// mutual TLS on loopback. At the end nothing of it is left.
+    Mpi(Options),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many source records the index holds; what they are about is fewer people
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=PEOPLE_MAX))]
+    people: u32,
+    /// Database of the server
+    #[arg(long, value_enum, default_value = "sqlite")]
+    database: Kind,
+    /// PostgreSQL to make a scratch database on [default: a private one, started here]
+    ///
+    /// As `postgres://user:password@host:port/database`. The database that it names is not written to, and must
+    /// hold no index with records: a bench takes all that a server has.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// Write what was measured to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show beside it what an earlier bench wrote with --json, and the ratio
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// How long each of the four measurements takes; feeding comes before them
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+}
+
+/// Most source records.
+const PEOPLE_MAX: i64 = 10_000_000;
+
+/// Matches before anything counts.
+const WARM_TIME: Duration = Duration::from_secs(1);
+
+/// Matches under way at once when the server is to be busy.
+const IN_FLIGHT: usize = 32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+impl Bench {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Mpi(options) => mpi(options).await,
+        }
+    }
+}
+
+async fn mpi(options: Options) -> anyhow::Result<ExitCode> {
+    let given = options.postgres.is_some();
+    ensure!(!given || options.database == Kind::Postgres, "--postgres URL needs --database postgres");
+    output::check(&named("--compare", &options.compare), &named("--json", &options.json))?;
+    let before = options.compare.as_deref().map(Before::read).transpose()?;
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build, many times slower than `cargo build --release`");
+    }
+    let mut stop = Stop::new()?;
+    let folder = tempfile::Builder::new().prefix("signpost-bench-").tempdir().context("making a folder")?;
+    let database = stop.or(prepare(&options, &folder)).await?;
+    let measured = on_server(&options, &folder, &database, &mut stop).await;
+    database.end().await;
+    let report = measured?;
+    if let Some(path) = &options.json {
+        output::write(path, &report.to_json()?)?;
+    }
+    if let Some(before) = &before {
+        before.warnings(&report)?.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
+    writeln!(std::io::stdout(), "{}", report.shown(before.as_ref())?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named<'a>(name: &'static str, file: &'a Option<PathBuf>) -> Vec<(&'static str, &'a Path)> {
+    file.iter().map(|path| (name, path.as_path())).collect()
+}
+
+async fn prepare(options: &Options, folder: &TempDir) -> anyhow::Result<Database> {
+    match (options.database, &options.postgres) {
+        (Kind::Sqlite, _) => Ok(Database::sqlite(folder.path())),
+        (Kind::Postgres, None) => Database::private().await,
+        (Kind::Postgres, Some(url)) => Database::scratch(url).await,
+    }
+}
+
+/// Starts the server, measures, and ends the server whatever came of it.
+async fn on_server(
+    options: &Options,
+    folder: &TempDir,
+    database: &Database,
+    stop: &mut Stop,
+) -> anyhow::Result<Report> {
+    let bars = Bars::default();
+    let people = options.people as usize;
+    bars.show("making people", 0, 0);
+    let made = tokio::task::spawn_blocking(move || sample::make(people));
+    let sample = stop.or(async { made.await? }).await?;
+    bars.show("starting the server", 0, 0);
+    pki::create(&server::pki(folder.path()), &sample.members())?;
+    let server = stop.or(Server::start(folder.path(), database)).await?;
+    let measured = stop.or(measure(options, sample, &server, database, &bars)).await;
+    bars.end();
+    let ended = server.end().await;
+    match (measured, ended) {
+        (Ok(report), Ok(())) => Ok(report),
+        // A call that fails because there is no server says less than the server's last words.
+        (Err(error), Err(ended)) => Err(ended.context(format!("{error:#}"))),
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+async fn measure(
+    options: &Options,
+    mut sample: Sample,
+    server: &Server,
+    database: &Database,
+    bars: &Bars,
+) -> anyhow::Result<Report> {
+    let time = Duration::from_secs(options.seconds);
+    let parties = Parties::new(server, &sample.members())?;
+    let (seed, later) = (std::mem::take(&mut sample.seed), std::mem::take(&mut sample.later));
+    let began = server.cpu()?;
+    let fed = load::feed(&parties, seed, bars).await?;
+    let fed_cpu = server.cpu()?.saturating_sub(began);
+    load::matches(&parties, &sample, "warming up", WARM_TIME, bars).await?;
+    let alone = load::matches(&parties, &sample, "matching, one at a time", time, bars).await?;
+    let began = server.cpu()?;
+    let busy = load::matches_at_once(&parties, &sample, IN_FLIGHT, time, bars).await?;
+    let busy_cpu = server.cpu()?.saturating_sub(began);
+    let audited = load::matches_of_a_member(&parties, &sample, time, bars).await?;
+    let registered = load::registrations(&parties, later, time, bars).await?;
+    let found = Found {
+        fed,
+        fed_cpu,
+        alone,
+        busy,
+        busy_cpu,
+        audited,
+        registered,
+        peak_rss_mb: server.peak_rss_mb()?,
+        anonymous_rss_mb: server.anonymous_rss_mb()?,
+        index_bytes: database.index_bytes().await?,
+    };
+    let conditions = Conditions {
+        measured_at: SystemClock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        people: options.people,
+        database: options.database.name(),
+        seconds: options.seconds,
+        members: parties.members(),
+        in_flight: IN_FLIGHT,
+    };
+    Report::new(conditions, &found)
+}
+
+/// What ends the bench before its time.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Stop {
+    /// From here on a signal no longer ends the process at once.
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Does some work, unless a signal comes first.
+    async fn or<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => done,
+            _ = self.interrupt.recv() => bail!("stopped by Ctrl-C"),
+            _ = self.terminate.recv() => bail!("stopped by SIGTERM"),
+            _ = self.hangup.recv() => bail!("stopped by SIGHUP"),
+        }
+    }
+}
