@@ -12,6 +12,7 @@ mod people;
 mod privacy;
 mod python;
 mod sealed;
+mod stewards;
 mod tenancy;
 mod tidy;
 mod trust;

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, ToSpan, civil::Date as CalendarDate};
 use signpost_common::{
     clock,
-    id::RecordRef,
+    id::{RecordId, RecordRef},
     rpc::{Context, status::invalid},
 };
 use signpost_linkage::{
@@ -12,17 +12,59 @@ use signpost_linkage::{
 };
 use signpost_proto::{
     common::v1::{self as common, AdministrativeSex, NameUse},
-    mpi::v1 as proto,
+    mpi::v1::{self as proto, ReviewState},
 };
 use tonic::Status;
 
-use crate::store::{By, LinkEvent, ReviewTask};
+use crate::store::{By, LinkEvent, ReviewTask, TaskFilter};
 
 const LIST_MAX: usize = 16;
 const TEXT_CHARS_MAX: usize = 256;
 const BIRTH_ORDER_MAX: u32 = 12;
 const REASON_CHARS_MAX: usize = 500;
+const RECORDS_MAX: usize = 500;
 const BIRTH_YEAR_MIN: i16 = 1850;
+
+/// Reads the records that a split takes out.
+pub(crate) fn record_ids(ids: &[String]) -> Result<Vec<RecordId>, Status> {
+    if ids.is_empty() || ids.len() > RECORDS_MAX {
+        return Err(invalid("record_ids", format!("must have 1 to {RECORDS_MAX} entries")));
+    }
+    let mut records = vec![];
+    for (i, id) in ids.iter().enumerate() {
+        let at = format!("record_ids[{i}]");
+        let record = id_of(&at, id)?;
+        if records.contains(&record) {
+            return Err(invalid(&at, "stands there twice"));
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Reads which review tasks to list.
+pub(crate) fn task_filter(request: &proto::ListReviewTasksRequest) -> Result<TaskFilter, Status> {
+    let state = match ReviewState::try_from(request.state) {
+        Ok(ReviewState::Unspecified) => ReviewState::Open,
+        Ok(state) => state,
+        Err(_) => return Err(invalid("state", "is not a state of a review task")),
+    };
+    if !(0.0..=1.0).contains(&request.probability_min) {
+        return Err(invalid("probability_min", "must be between 0 and 1"));
+    }
+    let member_id = Some(&request.member_id).filter(|id| !id.is_empty());
+    let opened_before = request.opened_before.map(|time| clock::from_proto(&time));
+    let opened_before = opened_before
+        .map(|time| time.ok_or_else(|| invalid("opened_before", "is not a time")))
+        .transpose()?;
+    Ok(TaskFilter {
+        state,
+        reason: Some(text("reason", &request.reason)?).filter(|reason| !reason.is_empty()),
+        member_id: member_id.map(|id| id_of("member_id", id)).transpose()?,
+        probability_min: request.probability_min,
+        opened_before_us: opened_before.map(Timestamp::as_microsecond),
+    })
+}
 
 /// Reads demographics. `at` is the path of the message in the request.
 pub(crate) fn record(
@@ -224,7 +266,7 @@ impl From<LinkEvent> for proto::LinkEvent {
 
 impl From<ReviewTask> for proto::ReviewTask {
     fn from(task: ReviewTask) -> Self {
-        let ReviewTask { id, record, candidate, probability, reason, state, opened_us } = task;
+        let ReviewTask { id, record, reference, candidate, probability, reason, state, opened_us } = task;
         Self {
             task_id: id.to_string(),
             record_id: record.to_string(),
@@ -232,6 +274,7 @@ impl From<ReviewTask> for proto::ReviewTask {
             probability,
             reason,
             state: state.into(),
+            record: Some(reference_to_proto(&reference)),
             opened_at: Some(clock::micros_to_proto(opened_us)),
         }
     }

@@ -21,6 +21,18 @@ pub enum Error {
     /// The task was decided otherwise.
     #[error("the review task was decided otherwise before")]
     TaskResolved,
+    /// The two are one person already.
+    #[error("the two are one person already")]
+    OnePerson,
+    /// Nothing was before the decision that is to be taken back.
+    #[error("the decision founded a person: there is nothing before it to go back to")]
+    NothingBefore,
+    /// The record was decided on again.
+    #[error("the record was decided on since: take the later decision back first")]
+    DecidedSince,
+    /// There is no such decision.
+    #[error("there is no such decision")]
+    EventUnknown,
     /// The record is its person's only one.
     #[error("the record is the only one of its person")]
     AlreadyAlone,
@@ -41,6 +53,10 @@ impl From<Error> for Status {
             Error::RecordUnknown => status::not_found("RECORD_UNKNOWN", text),
             Error::TaskUnknown => status::not_found("TASK_UNKNOWN", text),
             Error::TaskResolved => status::precondition("TASK_RESOLVED", text),
+            Error::OnePerson => status::precondition("ONE_PERSON", text),
+            Error::NothingBefore => status::precondition("NOTHING_BEFORE", text),
+            Error::DecidedSince => status::precondition("DECIDED_SINCE", text),
+            Error::EventUnknown => status::not_found("EVENT_UNKNOWN", text),
             Error::AlreadyAlone => status::precondition("ALREADY_ALONE", text),
         }
     }

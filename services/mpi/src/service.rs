@@ -1,7 +1,8 @@
 //! The handlers: authorise, convert, call, convert.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use prost::Message;
 use signpost_common::{
     clock::{self, SharedClock},
@@ -12,7 +13,7 @@ use signpost_common::{
 };
 use signpost_linkage::{decide::Decision, explain::explain};
 use signpost_proto::{
-    audit::v1::{Event, EventKind, EventOutcome},
+    audit::v1::{Disclosure, Event, EventKind, EventOutcome},
     common::v1::Demographics,
     mpi::v1::{
         self as proto, MatchOutcome, ReviewState,
@@ -27,7 +28,7 @@ use crate::{
     domain::{self, Incoming, Index, THRESHOLDS},
     error::Error,
     feed,
-    store::{By, Decider, Person, Registered, ReviewTask, Store, StoredRecord},
+    store::{By, Decider, ENGINE, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord},
     watch,
 };
 
@@ -70,7 +71,7 @@ impl Service {
     ) -> Result<Vec<Registered>, Status> {
         let decide = |record: &Incoming, snapshot| self.index.register(record, snapshot);
         let by = Decider {
-            actor: "engine",
+            actor: ENGINE,
             reason: "",
             model_version: &self.index.model.version,
             now_us: self.clock.now().as_microsecond(),
@@ -92,6 +93,21 @@ impl Service {
         self.audit
             .change(context, EventKind::Identity, &format!("{SERVICE}/{action}"), object, request_id)
             .await
+    }
+
+    /// Returns what was disclosed of records while they were with the persons that they have left, newest first.
+    async fn disclosed(&self, context: &Context, left: &[LinkEvent]) -> Result<Vec<Disclosure>, Status> {
+        let mut disclosures = BTreeMap::new();
+        for event in left {
+            let since = Timestamp::from_microsecond(self.store.linked_since(event).await?);
+            let since = since.map_err(|_| Status::internal("a stored time cannot be read"))?;
+            let patient = convert::reference_to_proto(&event.reference);
+            for disclosure in self.audit.disclosures(context, patient, since).await? {
+                let sequence = disclosure.logged.as_ref().map_or(0, |logged| logged.sequence);
+                disclosures.insert(Reverse(sequence), disclosure);
+            }
+        }
+        Ok(disclosures.into_values().collect())
     }
 
     /// Returns a person when the caller may know of it: a member only when it holds one of its records.
@@ -288,22 +304,80 @@ impl MasterPatientIndexService for Service {
         let by = decider(self, &actor, &message.reason);
         let event = self.store.unlink(record, &by, attempt.as_ref()).await?;
         self.decided.notify_waiters();
-        Ok(Response::new(proto::UnlinkResponse { event: Some(event.into()) }))
+        let disclosures = self.disclosed(&context, std::slice::from_ref(&event)).await?;
+        Ok(Response::new(proto::UnlinkResponse { event: Some(event.into()), disclosures }))
+    }
+
+    async fn merge(
+        &self,
+        request: Request<proto::MergeRequest>,
+    ) -> Result<Response<proto::MergeResponse>, Status> {
+        let context = Context::of(&request)?;
+        let message = request.into_inner();
+        let from: PersonId = convert::id_of("person_id", &message.person_id)?;
+        let into: PersonId = convert::id_of("into_person_id", &message.into_person_id)?;
+        convert::reason(&message.reason)?;
+        self.deciding(&context, "Merge", &message.person_id, &message.request_id).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "Merge", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let events = self.store.merge(from, into, &by, attempt.as_ref()).await?;
+        self.decided.notify_waiters();
+        Ok(Response::new(proto::MergeResponse { events: events.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn split(
+        &self,
+        request: Request<proto::SplitRequest>,
+    ) -> Result<Response<proto::SplitResponse>, Status> {
+        let context = Context::of(&request)?;
+        let message = request.into_inner();
+        let person: PersonId = convert::id_of("person_id", &message.person_id)?;
+        let records = convert::record_ids(&message.record_ids)?;
+        convert::reason(&message.reason)?;
+        self.deciding(&context, "Split", &message.person_id, &message.request_id).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "Split", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let events = self.store.split(person, &records, &by, attempt.as_ref()).await?;
+        self.decided.notify_waiters();
+        let disclosures = self.disclosed(&context, &events).await?;
+        let person_id = events.first().map(|event| event.to.to_string()).unwrap_or_default();
+        let events = events.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::SplitResponse { person_id, events, disclosures }))
+    }
+
+    async fn undo(
+        &self,
+        request: Request<proto::UndoRequest>,
+    ) -> Result<Response<proto::UndoResponse>, Status> {
+        let context = Context::of(&request)?;
+        let message = request.into_inner();
+        if message.sequence < 1 {
+            return Err(status::invalid("sequence", "must be the position of a decision, from 1"));
+        }
+        convert::reason(&message.reason)?;
+        self.deciding(&context, "Undo", &message.sequence.to_string(), &message.request_id).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "Undo", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let event = self.store.undo(message.sequence, &by, attempt.as_ref()).await?;
+        self.decided.notify_waiters();
+        let disclosures = self.disclosed(&context, std::slice::from_ref(&event)).await?;
+        Ok(Response::new(proto::UndoResponse { event: Some(event.into()), disclosures }))
     }
 
     async fn list_review_tasks(
         &self,
         request: Request<proto::ListReviewTasksRequest>,
     ) -> Result<Response<proto::ListReviewTasksResponse>, Status> {
-        let proto::ListReviewTasksRequest { page_size, page_token, state } = request.into_inner();
-        let state = match ReviewState::try_from(state) {
-            Ok(ReviewState::Unspecified) => ReviewState::Open,
-            Ok(state) => state,
-            Err(_) => return Err(status::invalid("state", "is not a state of a review task")),
-        };
-        let limit = page::size(page_size)?;
-        let query = format!("review-tasks {}", state as i32);
-        let after = page::position(query.as_bytes(), &page_token)?;
+        let mut request = request.into_inner();
+        let filter = convert::task_filter(&request)?;
+        let limit = page::size(std::mem::take(&mut request.page_size))?;
+        let page_token = std::mem::take(&mut request.page_token);
+        let query = request.encode_to_vec();
+        let after = page::position(&query, &page_token)?;
+        let is_first = after.is_none();
         let after = after
             .map(|text| {
                 let (opened, id) = text.split_once('/').unwrap_or_default();
@@ -312,11 +386,13 @@ impl MasterPatientIndexService for Service {
                 Ok::<_, Status>((opened, id.to_owned()))
             })
             .transpose()?;
-        let mut tasks = self.store.review_tasks(state, after, limit + 1).await?;
+        let mut tasks = self.store.review_tasks(&filter, after, limit + 1).await?;
         let place = |task: &ReviewTask| format!("{}/{}", task.opened_us, task.id);
-        let next_page_token = page::cut(query.as_bytes(), &mut tasks, limit, place);
+        let next_page_token = page::cut(&query, &mut tasks, limit, place);
+        let counts = if is_first { self.store.review_counts(&filter).await? } else { vec![] };
+        let counts = counts.into_iter().map(|(reason, tasks)| proto::ReviewCount { reason, tasks }).collect();
         let tasks = tasks.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListReviewTasksResponse { tasks, next_page_token }))
+        Ok(Response::new(proto::ListReviewTasksResponse { tasks, next_page_token, counts }))
     }
 
     async fn resolve_review_task(
@@ -326,14 +402,13 @@ impl MasterPatientIndexService for Service {
         let context = Context::of(&request)?;
         let proto::ResolveReviewTaskRequest { task_id, resolution, request_id } = request.into_inner();
         let task: TaskId = convert::id_of("task_id", &task_id)?;
-        let linked = match ReviewState::try_from(resolution) {
-            Ok(ReviewState::Linked) => true,
-            Ok(ReviewState::KeptApart) => false,
-            _ => return Err(status::invalid("resolution", "must be LINKED or KEPT_APART")),
+        let resolution = match ReviewState::try_from(resolution) {
+            Ok(state @ (ReviewState::Linked | ReviewState::KeptApart | ReviewState::Deferred)) => state,
+            _ => return Err(status::invalid("resolution", "must be LINKED, KEPT_APART or DEFERRED")),
         };
         self.deciding(&context, "ResolveReviewTask", &task_id, &request_id).await?;
         let actor = context.actor();
-        let task = self.store.resolve_task(task, linked, &decider(self, &actor, "review")).await?;
+        let task = self.store.resolve_task(task, resolution, &decider(self, &actor, "review")).await?;
         self.decided.notify_waiters();
         Ok(Response::new(proto::ResolveReviewTaskResponse { task: Some(task.into()) }))
     }

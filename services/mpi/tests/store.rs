@@ -13,7 +13,7 @@ use signpost_common::{
 use signpost_linkage::{Date, Name, Record};
 use signpost_mpi::{
     domain::{Incoming, Index, Matching},
-    store::{self, By, Decider, Error, Position, Registered, Store},
+    store::{self, By, Decider, Error, Position, Registered, Store, TaskFilter},
 };
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
 
@@ -111,17 +111,30 @@ async fn what_may_be_the_same_is_reviewed(store: &dyn Store) {
     let junior = register(store, junior).await;
     assert_eq!(junior.outcome, LinkOutcome::Review);
     assert_ne!(junior.person, senior.person);
-    let tasks = store.review_tasks(ReviewState::Open, None, 10).await.unwrap();
+    let tasks = store.review_tasks(&TaskFilter::in_state(ReviewState::Open), None, 10).await.unwrap();
     let task = (tasks.len(), tasks[0].candidate, tasks[0].reason.as_str());
     assert_eq!(task, (1, senior.person, "SUFFIX_CONFLICT"));
     let after = (tasks[0].opened_us, tasks[0].id.to_string());
-    assert_eq!(store.review_tasks(ReviewState::Open, Some(after), 10).await.unwrap(), []);
-    let apart = store.resolve_task(tasks[0].id, false, &STEWARD).await.unwrap();
+    assert_eq!(
+        store.review_tasks(&TaskFilter::in_state(ReviewState::Open), Some(after), 10).await.unwrap(),
+        []
+    );
+    let apart = store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD).await.unwrap();
     assert_eq!(apart.state, ReviewState::KeptApart);
-    assert_eq!(store.resolve_task(tasks[0].id, false, &STEWARD).await.unwrap(), apart, "again is harmless");
-    assert!(matches!(store.resolve_task(tasks[0].id, true, &STEWARD).await, Err(Error::TaskResolved)));
+    assert_eq!(
+        store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD).await.unwrap(),
+        apart,
+        "again is harmless"
+    );
+    assert!(matches!(
+        store.resolve_task(tasks[0].id, ReviewState::Linked, &STEWARD).await,
+        Err(Error::TaskResolved)
+    ));
     let unknown = signpost_common::id::TaskId::generate();
-    assert!(matches!(store.resolve_task(unknown, true, &STEWARD).await, Err(Error::TaskUnknown)));
+    assert!(matches!(
+        store.resolve_task(unknown, ReviewState::Linked, &STEWARD).await,
+        Err(Error::TaskUnknown)
+    ));
 }
 
 async fn a_steward_moves_records(store: &dyn Store) {

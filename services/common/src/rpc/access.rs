@@ -63,6 +63,9 @@ pub const TABLE: &[Rule] = table! {
         "ListPersonRecords":    inside,  STAFF, &[Steward];
         "Link":                 outside, NOBODY, &[Steward];
         "Unlink":               outside, NOBODY, &[Steward];
+        "Merge":                outside, NOBODY, &[Steward];
+        "Split":                outside, NOBODY, &[Steward];
+        "Undo":                 outside, NOBODY, &[Steward];
         "ListReviewTasks":      outside, NOBODY, &[Steward];
         "ResolveReviewTask":    outside, NOBODY, &[Steward];
         "ExplainMatch":         outside, NOBODY, &[Steward];
@@ -118,7 +121,7 @@ pub const TABLE: &[Rule] = table! {
     "signpost.audit.v1.AuditLogService" {
         "Append":               inside,  NOBODY, NOBODY;
         "SearchEvents":         outside, &[PrivacyOfficer], &[PrivacyOfficer, Operator];
-        "ListDisclosures":      outside, &[Patient, PrivacyOfficer], NOBODY;
+        "ListDisclosures":      inside,  &[Patient, PrivacyOfficer], NOBODY;
         "GetCheckpoint":        outside, EVERYONE, &[Operator, PrivacyOfficer];
         "GetInclusionProof":    outside, &[PrivacyOfficer], &[Operator, PrivacyOfficer];
         "GetConsistencyProof":  outside, EVERYONE, &[Operator, PrivacyOfficer];

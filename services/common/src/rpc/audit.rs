@@ -1,11 +1,16 @@
 //! How every service appends to the audit log.
 
-use signpost_proto::audit::v1::{
-    AppendRequest, Event, EventKind, EventOutcome, audit_log_service_client::AuditLogServiceClient,
+use jiff::Timestamp;
+use signpost_proto::{
+    audit::v1::{
+        AppendRequest, Disclosure, Event, EventKind, EventOutcome, ListDisclosuresRequest,
+        audit_log_service_client::AuditLogServiceClient,
+    },
+    common::v1::RecordReference,
 };
 use tonic::Status;
 
-use super::{Context, Transport, status};
+use super::{Context, Transport, page, status};
 use crate::{clock, clock::SharedClock, id::EventId, telemetry};
 
 /// Appends events in the name of callers.
@@ -49,6 +54,27 @@ impl AuditTrail {
                 ))
             }
         }
+    }
+
+    /// Returns what was disclosed of a patient since a time, newest first, at most [`page::SIZE_MAX`].
+    pub async fn disclosures(
+        &self,
+        context: &Context,
+        patient: RecordReference,
+        since: Timestamp,
+    ) -> Result<Vec<Disclosure>, Status> {
+        let request = ListDisclosuresRequest {
+            patient: Some(patient),
+            page_size: page::SIZE_MAX,
+            page_token: String::new(),
+        };
+        let listed = self.client.clone().list_disclosures(context.request(request)).await?.into_inner();
+        let at = |disclosure: &Disclosure| {
+            let event = disclosure.logged.as_ref()?.event.as_ref()?;
+            clock::from_proto(event.occurred_at.as_ref()?)
+        };
+        let recent = |disclosure: &Disclosure| at(disclosure).is_none_or(|at| at >= since);
+        Ok(listed.disclosures.into_iter().take_while(recent).collect())
     }
 
     /// Appends the event of an administrative change, before it is made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use signpost_common::{
     db::{self, Attempt},
-    id::{PersonId, RecordId, RecordRef, TaskId},
+    id::{MemberId, PersonId, RecordId, RecordRef, TaskId},
     seal::KeyEncryption,
 };
 use signpost_linkage::Packed;
@@ -87,16 +87,53 @@ pub trait Store: Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
 
-    /// Returns review tasks in a state, oldest first, after a position.
+    /// Moves all records of a person to another, by a steward's word.
+    async fn merge(
+        &self,
+        from: PersonId,
+        into: PersonId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<LinkEvent>, Error>;
+
+    /// Makes some records of a person a person of their own, by a steward's word.
+    async fn split(
+        &self,
+        person: PersonId,
+        records: &[RecordId],
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<LinkEvent>, Error>;
+
+    /// Takes a decision back, unless the record was decided on since.
+    async fn undo(
+        &self,
+        sequence: i64,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error>;
+
+    /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
+    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;
+
+    /// Returns review tasks, oldest first, after a position.
     async fn review_tasks(
         &self,
-        state: ReviewState,
+        filter: &TaskFilter,
         after: Option<(i64, String)>,
         limit: i64,
     ) -> Result<Vec<ReviewTask>, Error>;
 
-    /// Decides a review task; the same decision again is harmless.
-    async fn resolve_task(&self, task: TaskId, linked: bool, by: &Decider<'_>) -> Result<ReviewTask, Error>;
+    /// Counts review tasks by reason, the most frequent first.
+    async fn review_counts(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error>;
+
+    /// Decides a review task or puts it off; the same decision again is harmless.
+    async fn resolve_task(
+        &self,
+        task: TaskId,
+        resolution: ReviewState,
+        by: &Decider<'_>,
+    ) -> Result<ReviewTask, Error>;
 
     /// Returns a record in the form that is compared.
     async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
@@ -134,6 +171,31 @@ pub struct Rotation {
     /// Data keys that nothing needs any more, and that are gone.
     pub dropped: u64,
 }
+
+/// Which review tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFilter {
+    /// In this state.
+    pub state: ReviewState,
+    /// With this reason.
+    pub reason: Option<String>,
+    /// On records of this member.
+    pub member_id: Option<MemberId>,
+    /// Of at least this probability.
+    pub probability_min: f64,
+    /// Opened before, microseconds since 1970.
+    pub opened_before_us: Option<i64>,
+}
+
+impl TaskFilter {
+    /// All tasks in a state.
+    pub fn in_state(state: ReviewState) -> Self {
+        Self { state, reason: None, member_id: None, probability_min: 0.0, opened_before_us: None }
+    }
+}
+
+/// Who decides when nobody does.
+pub const ENGINE: &str = "engine";
 
 /// Who decides, and when.
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +288,8 @@ pub struct ReviewTask {
     pub id: TaskId,
     /// The record.
     pub record: RecordId,
+    /// Whose record it is.
+    pub reference: RecordRef,
     /// The person it may belong to.
     pub candidate: PersonId,
     /// Probability, 0 to 1.

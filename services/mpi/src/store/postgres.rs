@@ -53,6 +53,7 @@ async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sq
 
 include!("sealing.rs");
 include!("sql.rs");
+include!("stewardship.rs");
 include!("register.rs");
 
 #[cfg(test)]

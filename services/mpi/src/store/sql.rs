@@ -15,8 +15,8 @@ use signpost_proto::mpi::v1::{LinkEventKind, ReviewState};
 use sqlx::Database;
 
 use super::{
-    By, Decide, Decider, Error, LinkEvent, Person, Progress, Registered, ReviewTask, Rotation, Sealed, Store,
-    StoredRecord,
+    By, Decide, Decider, ENGINE, Error, LinkEvent, Person, Progress, Registered, ReviewTask, Rotation,
+    Sealed, Store, StoredRecord, TaskFilter,
 };
 use crate::{
     domain::{CANDIDATES_MAX, Incoming, Known, Review},
@@ -217,8 +217,9 @@ async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Erro
          FROM link_event e JOIN source_record r ON r.record_id = e.record_id WHERE e.sequence = $1",
     )
     .bind(sequence)
-    .fetch_one(c)
-    .await?;
+    .fetch_optional(c)
+    .await?
+    .ok_or(Error::EventUnknown)?;
     Ok(link_event(row)?.1)
 }
 
@@ -289,13 +290,14 @@ async fn resolve_person(c: &mut Connection, by: &By) -> Result<Option<(String, i
     Ok(row)
 }
 
-type TaskRow = (String, String, String, f64, String, i64, i64);
+type TaskRow = (String, String, String, f64, String, i64, i64, String, String);
 
 fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
-    let (id, record, candidate, probability, reason, state, opened_us) = row;
+    let (id, record, candidate, probability, reason, state, opened_us, member_id, local_id) = row;
     Ok(ReviewTask {
         id: parse(&id, "task")?,
         record: parse(&record, "record")?,
+        reference: reference(&member_id, &local_id)?,
         candidate: parse(&candidate, "person")?,
         probability,
         reason,
@@ -447,50 +449,84 @@ impl Store for SqlStore {
         Ok(event)
     }
 
+    async fn merge(
+        &self,
+        from: PersonId,
+        into: PersonId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<LinkEvent>, Error> {
+        self.merge_persons(from, into, by, attempt).await
+    }
+
+    async fn split(
+        &self,
+        person: PersonId,
+        records: &[RecordId],
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<Vec<LinkEvent>, Error> {
+        self.split_person(person, records, by, attempt).await
+    }
+
+    async fn undo(
+        &self,
+        sequence: i64,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error> {
+        self.undo_decision(sequence, by, attempt).await
+    }
+
+    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error> {
+        let (since,): (Option<i64>,) =
+            sqlx::query_as("SELECT MAX(decided_at) FROM link_event WHERE record_id = $1 AND sequence < $2")
+                .bind(left.record.to_string())
+                .bind(left.sequence)
+                .fetch_one(&self.pools.read)
+                .await?;
+        Ok(since.unwrap_or(left.decided_us))
+    }
+
     async fn review_tasks(
         &self,
-        state: ReviewState,
+        filter: &TaskFilter,
         after: Option<(i64, String)>,
         limit: i64,
     ) -> Result<Vec<ReviewTask>, Error> {
-        let (opened_us, id) = after.unwrap_or((i64::MIN, String::new()));
-        let rows: Vec<TaskRow> = sqlx::query_as(
-            "SELECT task_id, record_id, candidate_id, probability, reason, state, opened_at FROM review_task
-             WHERE state = $1 AND (opened_at, task_id) > ($2, $3) ORDER BY opened_at, task_id LIMIT $4",
-        )
-        .bind(i64::from(state as i32))
-        .bind(opened_us)
-        .bind(id)
-        .bind(limit)
-        .fetch_all(&self.pools.read)
-        .await?;
-        Ok(rows.into_iter().map(task).collect::<Result<_, _>>()?)
+        self.find_tasks(filter, after, limit).await
     }
 
-    async fn resolve_task(&self, id: TaskId, linked: bool, by: &Decider<'_>) -> Result<ReviewTask, Error> {
-        let select = "SELECT task_id, record_id, candidate_id, probability, reason, state, opened_at
-             FROM review_task WHERE task_id = $1";
+    async fn review_counts(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error> {
+        self.tasks_by_reason(filter).await
+    }
+
+    async fn resolve_task(
+        &self,
+        id: TaskId,
+        resolution: ReviewState,
+        by: &Decider<'_>,
+    ) -> Result<ReviewTask, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
-        let row: Option<TaskRow> =
-            sqlx::query_as(select).bind(id.to_string()).fetch_optional(&mut *tx).await?;
+        let mut select = QueryBuilder::<Db>::new(TASK_COLUMNS);
+        select.push(" WHERE t.task_id = ").push_bind(id.to_string());
+        let row: Option<TaskRow> = select.build_query_as().fetch_optional(&mut *tx).await?;
         let open = task(row.ok_or(Error::TaskUnknown)?)?;
-        let state = if linked { ReviewState::Linked } else { ReviewState::KeptApart };
-        if open.state == state {
+        if open.state == resolution {
             return Ok(open);
         }
-        if open.state != ReviewState::Open {
+        if !matches!(open.state, ReviewState::Open | ReviewState::Deferred) {
             return Err(Error::TaskResolved);
         }
         let (row, record, _) = record_by_id(&mut tx, open.record).await?;
         lock_decision(&mut tx, row, Some(open.candidate)).await?;
-        if linked {
-            let (to, _) =
-                resolve_person(&mut tx, &By::Person(open.candidate)).await?.ok_or(Error::PersonUnknown)?;
+        if resolution == ReviewState::Linked {
+            let to = survivor(&mut tx, open.candidate).await?;
             relink(&mut tx, open.record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
         }
-        settle(&mut tx, &record, &open.candidate.to_string(), state, by).await?;
+        settle(&mut tx, &record, &open.candidate.to_string(), resolution, by).await?;
         tx.commit().await?;
-        Ok(ReviewTask { state, ..open })
+        Ok(ReviewTask { state: resolution, ..open })
     }
 
     async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error> {

@@ -45,6 +45,7 @@ async fn lock_stripes(_: &mut sqlx::SqliteConnection, _: &[i64]) -> Result<(), s
 
 include!("sealing.rs");
 include!("sql.rs");
+include!("stewardship.rs");
 include!("register.rs");
 
 #[cfg(test)]

@@ -1,0 +1,240 @@
+//! Stewards decide, take back, and the log of decisions tells the present state.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use signpost_common::{
+    db::{self, Attempt, Location},
+    hash::Blinder,
+    id::{PersonId, RecordId, RecordRef},
+    seal::FileKeys,
+};
+use signpost_linkage::{Date, Name, Record};
+use signpost_mpi::{
+    domain::{Incoming, Index, Matching},
+    store::{self, By, Decider, Error, Position, Registered, Store, TaskFilter},
+};
+use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+
+const BY_ENGINE: Decider<'static> =
+    Decider { actor: store::ENGINE, reason: "", model_version: "1", now_us: 5 };
+const STEWARD: Decider<'static> =
+    Decider { actor: "op/sam", reason: "looked", model_version: "1", now_us: 9 };
+
+fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &str) -> Incoming {
+    let index = Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default());
+    let name = Name { given: vec![given.into()], family: family.into(), ..Name::default() };
+    let birth_dates = Date::parse(birth_date).into_iter().collect();
+    let phones = vec!["617 555 0101".into()];
+    let record = Record { names: vec![name], birth_dates, phones, ..Record::default() };
+    let reference = RecordRef::new(member.parse().unwrap(), local).unwrap();
+    index.incoming(reference, &record, format!("{given} {family} {birth_date}").into_bytes())
+}
+
+async fn register(store: &dyn Store, record: Incoming) -> Registered {
+    let index = Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default());
+    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    store.register(&[record], &decide, &BY_ENGINE, None).await.unwrap().pop().unwrap()
+}
+
+async fn databases() -> Vec<Box<dyn Store>> {
+    let mut locations = vec![Location::Memory];
+    locations.extend(db::scratch_postgres("mpi_stewards"));
+    let mut stores = vec![];
+    for location in locations {
+        stores.push(store::open(&location, Arc::new(FileKeys::random()), 1).await.unwrap());
+    }
+    stores
+}
+
+async fn person_of(store: &dyn Store, reference: &RecordRef) -> PersonId {
+    store.person(&By::Record(reference.clone())).await.unwrap().unwrap().id
+}
+
+#[tokio::test]
+async fn persons_are_merged_and_split() {
+    for store in databases().await {
+        let record = |member| incoming(member, "1", "Omar", "Haddad", "1971-06-07");
+        let (one, two) = (register(&*store, record("north")).await, register(&*store, record("south")).await);
+        let stranger = register(&*store, incoming("east", "1", "Rosa", "Delgado", "1990-09-09")).await;
+        assert_eq!(one.person, two.person);
+        let merged = store.merge(one.person, stranger.person, &STEWARD, None).await.unwrap();
+        assert_eq!(merged.len(), 2);
+        assert!(merged.iter().all(|e| e.kind == LinkEventKind::Merge && e.to == stranger.person));
+        let resolved = store.person(&By::Person(one.person)).await.unwrap().unwrap();
+        assert_eq!((resolved.id, resolved.record_count), (stranger.person, 3), "the old id resolves");
+        let again = store.merge(one.person, stranger.person, &STEWARD, None).await;
+        assert!(matches!(again, Err(Error::OnePerson)));
+
+        let attempt = Attempt::new("op/sam", "Split", "s", &());
+        let records = [one.record, two.record];
+        let split = store.split(stranger.person, &records, &STEWARD, attempt.as_ref()).await.unwrap();
+        assert_eq!(split.iter().map(|e| e.kind).collect::<Vec<_>>(), [LinkEventKind::Split; 2]);
+        assert_eq!(split[0].to, split[1].to);
+        assert_eq!(
+            store.split(stranger.person, &records, &STEWARD, attempt.as_ref()).await.unwrap(),
+            split,
+            "the same request id replays"
+        );
+        let all = store.split(stranger.person, &[stranger.record], &STEWARD, None).await;
+        assert!(matches!(all, Err(Error::AlreadyAlone)));
+        let foreign = store.split(stranger.person, &records, &STEWARD, None).await;
+        assert!(matches!(foreign, Err(Error::RecordUnknown)));
+        // What was split stays apart, however alike it becomes.
+        let alike = register(&*store, incoming("north", "1", "Rosa", "Delgado", "1990-09-09")).await;
+        assert_eq!(alike.person, split[0].to);
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_taken_back() {
+    for store in databases().await {
+        let record = |member| incoming(member, "1", "Omar", "Haddad", "1971-06-07");
+        let (one, two) = (register(&*store, record("north")).await, register(&*store, record("south")).await);
+        let other = register(&*store, incoming("east", "1", "Rosa", "Delgado", "1990-09-09")).await;
+        let merged = store.merge(other.person, one.person, &STEWARD, None).await.unwrap();
+        let undone = store.undo(merged[0].sequence, &STEWARD, None).await.unwrap();
+        assert_eq!((undone.kind, undone.to), (LinkEventKind::Undo, other.person));
+        let revived = store.person(&By::Person(other.person)).await.unwrap().unwrap();
+        assert_eq!((revived.id, revived.record_count), (other.person, 1));
+        let twice = store.undo(merged[0].sequence, &STEWARD, None).await;
+        assert!(matches!(twice, Err(Error::DecidedSince)));
+
+        let unlinked = store.unlink(two.record, &STEWARD, None).await.unwrap();
+        store.undo(unlinked.sequence, &STEWARD, None).await.unwrap();
+        assert_eq!(person_of(&*store, &unlinked.reference).await, one.person);
+        let founded = store.changes(Position::default(), 1).await.unwrap().remove(0).1;
+        let nothing = store.undo(founded.sequence, &STEWARD, None).await;
+        assert!(matches!(nothing, Err(Error::NothingBefore)));
+        assert!(matches!(store.undo(4711, &STEWARD, None).await, Err(Error::EventUnknown)));
+    }
+}
+
+#[tokio::test]
+async fn what_the_engine_linked_and_a_steward_took_back_stays_apart() {
+    for store in databases().await {
+        let known = register(&*store, incoming("north", "1", "Omar", "Haddad", "1971-06-07")).await;
+        register(&*store, incoming("south", "1", "Rosa", "Delgado", "1990-09-09")).await;
+        let moved = register(&*store, incoming("south", "1", "Omar", "Haddad", "1971-06-07")).await;
+        assert_eq!((moved.person, moved.outcome), (known.person, LinkOutcome::Attached));
+        let events = store.changes(Position::default(), 10).await.unwrap();
+        let link = events.iter().find(|(_, e)| e.from.is_some()).unwrap().1.sequence;
+        let undone = store.undo(link, &STEWARD, None).await.unwrap();
+        let mut again = incoming("south", "1", "Omar", "Haddad", "1971-06-07");
+        again.demographics.push(b'.');
+        assert_eq!(register(&*store, again).await.person, undone.to);
+    }
+}
+
+#[tokio::test]
+async fn tasks_are_listed_counted_and_put_off() {
+    for store in databases().await {
+        register(&*store, incoming("north", "1", "Jerome", "Holdsworth Sr", "2015-01-20")).await;
+        register(&*store, incoming("south", "1", "Jerome", "Holdsworth Jr", "2015-01-20")).await;
+        register(&*store, incoming("east", "1", "Emma", "Holdsworth", "2015-01-20")).await;
+        let open = TaskFilter::in_state(ReviewState::Open);
+        let tasks = store.review_tasks(&open, None, 10).await.unwrap();
+        let counts = store.review_counts(&open).await.unwrap();
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<i64>(), tasks.len() as i64);
+        let of = |filter: TaskFilter| {
+            let store = &store;
+            async move { store.review_tasks(&filter, None, 10).await.unwrap().len() }
+        };
+        let suffix = || TaskFilter { reason: Some("SUFFIX_CONFLICT".into()), ..open.clone() };
+        assert_eq!(of(suffix()).await, 1);
+        assert_eq!(of(TaskFilter { member_id: Some("south".parse().unwrap()), ..suffix() }).await, 1);
+        assert_eq!(of(TaskFilter { member_id: Some("north".parse().unwrap()), ..suffix() }).await, 0);
+        assert_eq!(of(TaskFilter { opened_before_us: Some(5), ..suffix() }).await, 0);
+        assert_eq!(of(TaskFilter { opened_before_us: Some(6), ..suffix() }).await, 1);
+        assert_eq!(of(TaskFilter { probability_min: 1.0, ..suffix() }).await, 0);
+        let task = store.review_tasks(&suffix(), None, 1).await.unwrap().remove(0);
+        assert_eq!(task.reference.member_id.as_str(), "south");
+        store.resolve_task(task.id, ReviewState::Deferred, &STEWARD).await.unwrap();
+        assert_eq!(of(suffix()).await, 0);
+        assert_eq!(of(TaskFilter { state: ReviewState::Deferred, ..suffix() }).await, 1);
+        let linked = store.resolve_task(task.id, ReviewState::Linked, &STEWARD).await.unwrap();
+        assert_eq!(person_of(&*store, &linked.reference).await, linked.candidate);
+    }
+}
+
+/// What the log of decisions says: whose each record is, and to whom a person without records resolves.
+#[derive(Default)]
+struct Replayed {
+    person_of: BTreeMap<RecordId, PersonId>,
+    merged: BTreeMap<PersonId, PersonId>,
+    came_from: BTreeMap<PersonId, BTreeSet<PersonId>>,
+}
+
+impl Replayed {
+    fn apply(&mut self, record: RecordId, from: Option<PersonId>, to: PersonId) {
+        if let Some(survivor) = self.merged.remove(&to) {
+            let came = self.came_from.get(&to).cloned().unwrap_or_default();
+            let back =
+                self.merged.iter_mut().filter(|(person, into)| **into == survivor && came.contains(person));
+            back.for_each(|(_, into)| *into = to);
+        }
+        self.person_of.insert(record, to);
+        let Some(from) = from else { return };
+        self.came_from.entry(to).or_default().insert(from);
+        if from != to && !self.person_of.values().any(|person| *person == from) {
+            self.merged.values_mut().filter(|into| **into == from).for_each(|into| *into = to);
+            self.merged.insert(from, to);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_decisions_tells_the_present_state() {
+    for store in databases().await {
+        let mut seed = 1u64;
+        let mut next = |most: usize| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) as usize % most
+        };
+        let mut records: Vec<Registered> = vec![];
+        for number in 0..12 {
+            let born = format!("{}-03-04", 1930 + 7 * (number / 2));
+            let person =
+                incoming("north", &number.to_string(), "Olivia", &format!("Family{}", number / 2), &born);
+            records.push(register(&*store, person).await);
+        }
+        let mut done = 0;
+        for _ in 0..150 {
+            let (a, b) = (&records[next(12)], &records[next(12)]);
+            let [from, to] =
+                [a, b].map(|r| RecordRef::new("north".parse().unwrap(), &position(&records, r)).unwrap());
+            let (from, to) = (person_of(&*store, &from).await, person_of(&*store, &to).await);
+            let decided = match next(5) {
+                0 => store.link(a.record, to, &STEWARD, None).await.map(drop),
+                1 => store.unlink(a.record, &STEWARD, None).await.map(drop),
+                2 => store.merge(from, to, &STEWARD, None).await.map(drop),
+                3 => store.split(from, &[a.record], &STEWARD, None).await.map(drop),
+                _ => store.undo(1 + next(60) as i64, &STEWARD, None).await.map(drop),
+            };
+            done += usize::from(decided.is_ok());
+        }
+        assert!(done > 40, "{done}");
+        let mut replayed = Replayed::default();
+        let mut seen = BTreeSet::new();
+        for (_, event) in store.changes(Position::default(), 10_000).await.unwrap() {
+            seen.extend(event.from.into_iter().chain([event.to]));
+            replayed.apply(event.record, event.from, event.to);
+        }
+        for (number, record) in records.iter().enumerate() {
+            let reference = RecordRef::new("north".parse().unwrap(), &number.to_string()).unwrap();
+            assert_eq!(person_of(&*store, &reference).await, replayed.person_of[&record.record]);
+        }
+        for person in seen {
+            let now = store.person(&By::Person(person)).await.unwrap().unwrap().id;
+            assert_eq!(now, replayed.merged.get(&person).copied().unwrap_or(person));
+        }
+    }
+}
+
+fn position(records: &[Registered], record: &Registered) -> String {
+    records.iter().position(|other| other.record == record.record).unwrap_or_default().to_string()
+}
