@@ -89,7 +89,7 @@ async fn demographics_are_checked_wherever_they_come_in() -> anyhow::Result<()> 
         assert_invalid(answer.map(drop), &path);
         // Nothing of it was stored.
         let record = RecordReference { member_id: "north".into(), local_id: format!("bad-{i}") };
-        let request = GetPersonRequest { by: Some(By::Record(record)) };
+        let request = GetPersonRequest { by: Some(By::Record(record)), as_of: None };
         let answer = client.mpi().get_person(client.request(&physician(), request)?).await;
         assert_eq!(answer.map(drop).err().map(|error| error.code()), Some(Code::NotFound));
     }

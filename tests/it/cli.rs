@@ -230,7 +230,7 @@ async fn people_are_imported_and_every_bad_line_is_named() -> anyhow::Result<()>
     let client = cluster.client("north", Service::Mpi)?;
     for [local_id, family, birth_date] in &good {
         let by = By::Record(RecordReference { member_id: "north".into(), local_id: local_id.clone() });
-        let request = client.request(&system(), GetPersonRequest { by: Some(by) })?;
+        let request = client.request(&system(), GetPersonRequest { by: Some(by), as_of: None })?;
         let found = client.mpi().get_person(request).await?.into_inner().person.context(local_id.clone())?;
         let demographics = found.demographics.context("no demographics")?;
         assert_eq!((&demographics.names[0].family, &demographics.birth_date), (family, birth_date));

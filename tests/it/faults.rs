@@ -70,7 +70,8 @@ async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
     let client = cluster.client("north", Service::Mpi)?;
     for item in &acknowledged {
         let record = RecordReference { member_id: "north".into(), local_id: format!("P{item}") };
-        let request = client.request(&physician(), GetPersonRequest { by: Some(By::Record(record)) })?;
+        let request =
+            client.request(&physician(), GetPersonRequest { by: Some(By::Record(record)), as_of: None })?;
         let answer = client.mpi().get_person(request).await;
         answer.with_context(|| format!("item {item} was acknowledged and is gone"))?;
     }

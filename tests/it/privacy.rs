@@ -71,7 +71,8 @@ async fn a_log_that_holds_everything_holds_no_patient() -> anyhow::Result<()> {
         client.mpi().register_patient(client.request(&system(), record("MRN-9001", reused))?).await.map(drop),
     );
     let foreign = RecordReference { member_id: "south".into(), local_id: "MRN-9001".into() };
-    let request = client.request(&physician(), GetPersonRequest { by: Some(By::Record(foreign.clone())) })?;
+    let request = client
+        .request(&physician(), GetPersonRequest { by: Some(By::Record(foreign.clone())), as_of: None })?;
     errors.push(client.mpi().get_person(request).await.map(drop));
     let directive = Directive {
         patient: Some(foreign),

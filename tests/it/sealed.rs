@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Context, ensure};
 use signpost::config::Service;
-use signpost_common::db::Secret;
 use signpost_proto::{
     common::v1::{Address, Demographics, HumanName, Identifier},
     mpi::v1::RegisterPatientRequest,

@@ -6,9 +6,9 @@ use signpost_common::rpc::status;
 use signpost_proto::{
     common::v1::{Demographics, HumanName, Role},
     mpi::v1::{
-        LinkEventKind, LinkOutcome, ListReviewTasksRequest, MergeRequest, RegisterPatientRequest,
-        RegisterPatientResponse, ResolveReviewTaskRequest, ReviewState, SplitRequest, UndoRequest,
-        UnlinkRequest,
+        LinkEventKind, LinkOutcome, ListReviewTasksRequest, MatchOutcome, MatchPatientRequest, MergeRequest,
+        RegisterPatientRequest, RegisterPatientResponse, ResolveReviewTaskRequest, ReviewState, SplitRequest,
+        UndoRequest, UnlinkRequest,
     },
 };
 use signpost_tests::{Cluster, Topology, find::locate, operator, physician, system};
@@ -112,6 +112,24 @@ async fn a_wrong_link_is_undone_and_who_was_told_is_listed() -> anyhow::Result<(
     assert!(told.iter().any(|sentence| sentence.contains("west")), "{told:?}");
     let located = locate(&west, &physician(), &stranger()).await?;
     assert_eq!(located.person.person_id, other.person_id, "both can be found again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stewards_see_who_may_fit_and_nobody_else_does() -> anyhow::Result<()> {
+    let (cluster, stewards) = cluster().await?;
+    let known = register(&cluster, "north", "1", person("Emma", "617-555-0101")).await?;
+    let request = MatchPatientRequest { demographics: Some(person("Emily", "617-555-0101")) };
+    let request = stewards.request(&operator(Role::Steward), request)?;
+    let matched = stewards.mpi().match_patient(request).await?.into_inner();
+    assert_ne!(matched.outcome(), MatchOutcome::Certain);
+    assert_eq!((matched.person_id.as_str(), matched.probability), ("", 0.0));
+    let persons: Vec<_> = matched.candidates.iter().map(|candidate| &candidate.person_id).collect();
+    assert_eq!(persons, [&known.person_id]);
+    let member = cluster.client("south", Service::Mpi)?;
+    let request = MatchPatientRequest { demographics: Some(person("Emma", "617-555-0101")) };
+    let matched = member.mpi().match_patient(member.request(&physician(), request)?).await?.into_inner();
+    assert_eq!((matched.outcome(), matched.candidates.len()), (MatchOutcome::Certain, 0));
     Ok(())
 }
 

@@ -62,7 +62,8 @@ async fn another_members_identifiers_cannot_be_tried_out() -> anyhow::Result<()>
     for local_id in ["P1", "P2"] {
         let foreign = RecordReference { member_id: "north".into(), local_id: local_id.into() };
         let by = Some(get_person_request::By::Record(foreign.clone()));
-        let answer = south.mpi().get_person(south.request(&physician(), GetPersonRequest { by })?).await;
+        let answer =
+            south.mpi().get_person(south.request(&physician(), GetPersonRequest { by, as_of: None })?).await;
         let error = answer.map(drop).err().context("it answered")?;
         assert_eq!((error.code(), status::reason(&error).as_str()), (Code::NotFound, "PERSON_UNKNOWN"));
         let by = Some(list_person_records_request::By::Record(foreign));

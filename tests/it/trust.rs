@@ -27,7 +27,7 @@ use tonic::{Code, Request, Status, metadata::MetadataValue};
 /// A call that every admitted member may make; it answers NOT_FOUND.
 fn harmless() -> Request<GetPersonRequest> {
     let by = By::PersonId("01a2035c-2b37-7179-9aa7-7dd86f89df2f".into());
-    Request::new(GetPersonRequest { by: Some(by) })
+    Request::new(GetPersonRequest { by: Some(by), as_of: None })
 }
 
 async fn call(transport: &Transport, request: Request<GetPersonRequest>) -> Status {

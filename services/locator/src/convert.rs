@@ -71,10 +71,13 @@ pub(crate) fn header(decided: &Decided) -> DocumentHeader {
 pub(crate) fn person_outcome(response: MatchPatientResponse) -> PersonOutcome {
     let outcome = match response.outcome() {
         MatchOutcome::Certain => PersonMatch::Certain,
-        MatchOutcome::MoreAttributesNeeded => PersonMatch::MoreAttributesNeeded,
+        MatchOutcome::MoreAttributesNeeded | MatchOutcome::TooManyMatches => {
+            PersonMatch::MoreAttributesNeeded
+        }
         MatchOutcome::NotFound | MatchOutcome::Unspecified => PersonMatch::NotFound,
     };
-    let MatchPatientResponse { outcome: _, person_id, probability, attributes_needed } = response;
+    let MatchPatientResponse { outcome: _, person_id, probability, attributes_needed, candidates: _ } =
+        response;
     PersonOutcome { r#match: outcome.into(), person_id, probability, attributes_needed }
 }
 

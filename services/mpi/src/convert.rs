@@ -42,6 +42,11 @@ pub(crate) fn record_ids(ids: &[String]) -> Result<Vec<RecordId>, Status> {
     Ok(records)
 }
 
+/// Reads a time, when there is one.
+pub(crate) fn time(at: &str, time: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
+    time.map(|time| clock::from_proto(&time).ok_or_else(|| invalid(at, "is not a time"))).transpose()
+}
+
 /// Reads which review tasks to list.
 pub(crate) fn task_filter(request: &proto::ListReviewTasksRequest) -> Result<TaskFilter, Status> {
     let state = match ReviewState::try_from(request.state) {
@@ -53,10 +58,7 @@ pub(crate) fn task_filter(request: &proto::ListReviewTasksRequest) -> Result<Tas
         return Err(invalid("probability_min", "must be between 0 and 1"));
     }
     let member_id = Some(&request.member_id).filter(|id| !id.is_empty());
-    let opened_before = request.opened_before.map(|time| clock::from_proto(&time));
-    let opened_before = opened_before
-        .map(|time| time.ok_or_else(|| invalid("opened_before", "is not a time")))
-        .transpose()?;
+    let opened_before = time("opened_before", request.opened_before)?;
     Ok(TaskFilter {
         state,
         reason: Some(text("reason", &request.reason)?).filter(|reason| !reason.is_empty()),

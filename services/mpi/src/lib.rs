@@ -17,6 +17,7 @@ pub mod store;
 mod convert;
 mod error;
 mod feed;
+mod golden;
 mod service;
 mod watch;
 

@@ -27,7 +27,8 @@ use crate::{
     convert,
     domain::{self, Incoming, Index, THRESHOLDS},
     error::Error,
-    feed,
+    feed, golden,
+    golden::Said,
     store::{By, Decider, ENGINE, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord},
     watch,
 };
@@ -117,6 +118,7 @@ impl Service {
         context: &Context,
         action: &str,
         by: &By,
+        as_of: Option<Timestamp>,
     ) -> Result<(Person, Vec<StoredRecord>), Status> {
         let trusted = context.inside || context.operator;
         // Another member's identifiers are not there to be tried out.
@@ -125,8 +127,18 @@ impl Service {
         {
             return Err(Error::PersonUnknown.into());
         }
-        let person = self.store.person(by).await?.ok_or(Error::PersonUnknown)?;
-        let mut records = self.store.person_records(person.id, 0, i64::from(page::SIZE_MAX)).await?;
+        let most = i64::from(page::SIZE_MAX);
+        let (person, mut records) = match as_of {
+            None => {
+                let person = self.store.person(by).await?.ok_or(Error::PersonUnknown)?;
+                let records = self.store.person_records(person.id, 0, most).await?;
+                (person, records)
+            }
+            Some(at) => {
+                let found = self.store.person_as_of(by, at.as_microsecond(), most).await?;
+                found.ok_or(Error::PersonUnknown)?
+            }
+        };
         if context.operator {
             let event = Event {
                 kind: EventKind::Identity.into(),
@@ -206,9 +218,17 @@ impl MasterPatientIndexService for Service {
             Decision::New | Decision::Review { .. } => {
                 let missing = domain::attributes_missing(prepared.view());
                 response.attributes_needed = missing.into_iter().map(str::to_owned).collect();
-                MatchOutcome::MoreAttributesNeeded
+                if overfull { MatchOutcome::TooManyMatches } else { MatchOutcome::MoreAttributesNeeded }
             }
         };
+        if context.operator {
+            let ranked = self.index.rank(prepared.view(), &candidates).into_iter();
+            let candidate = |(person, probability): (PersonId, _)| proto::MatchCandidate {
+                person_id: person.to_string(),
+                probability,
+            };
+            response.candidates = ranked.map(candidate).collect();
+        }
         response.set_outcome(outcome);
         // The locator records its own use, with what was released; anyone else learns here who is known.
         if !context.inside {
@@ -236,15 +256,24 @@ impl MasterPatientIndexService for Service {
         request: Request<proto::GetPersonRequest>,
     ) -> Result<Response<proto::GetPersonResponse>, Status> {
         let context = Context::of(&request)?;
-        let by = convert::by_of_get(request.into_inner().by)?;
-        let (person, records) = self.visible(&context, &format!("{SERVICE}/GetPerson"), &by).await?;
-        let latest = records.iter().max_by_key(|record| (record.updated_us, record.row));
-        let demographics = latest.map(|record| Demographics::decode(&record.demographics[..])).transpose();
-        let demographics = demographics.map_err(|_| Status::internal("a stored record cannot be read"))?;
+        let proto::GetPersonRequest { by, as_of } = request.into_inner();
+        let (by, as_of) = (convert::by_of_get(by)?, convert::time("as_of", as_of)?);
+        let (person, records) = self.visible(&context, &format!("{SERVICE}/GetPerson"), &by, as_of).await?;
+        let said = |record: &StoredRecord| {
+            let demographics = Demographics::decode(&record.demographics[..]);
+            Ok(Said {
+                source: convert::reference_to_proto(&record.reference),
+                updated_us: record.updated_us,
+                demographics: demographics.map_err(|_| Status::internal("a stored record cannot be read"))?,
+            })
+        };
+        let said = records.iter().map(said).collect::<Result<_, Status>>()?;
+        let (demographics, values) = golden::view(said);
+        let demographics = Some(demographics).filter(|_| !records.is_empty());
         let record_count = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let created_at = Some(clock::micros_to_proto(person.created_us));
-        let person =
-            proto::Person { person_id: person.id.to_string(), demographics, record_count, created_at };
+        let person_id = person.id.to_string();
+        let person = proto::Person { person_id, demographics, record_count, created_at, values };
         Ok(Response::new(proto::GetPersonResponse { person: Some(person) }))
     }
 
@@ -257,7 +286,7 @@ impl MasterPatientIndexService for Service {
         let by = convert::by_of_list(by)?;
         let limit = page::size(page_size)?;
         let (person, mut records) =
-            self.visible(&context, &format!("{SERVICE}/ListPersonRecords"), &by).await?;
+            self.visible(&context, &format!("{SERVICE}/ListPersonRecords"), &by, None).await?;
         let query = format!("person-records {}", person.id);
         if let Some(after) = page::number(query.as_bytes(), &page_token)? {
             records.retain(|record| record.row > after);

@@ -8,7 +8,7 @@ use signpost_common::{db, hash::Blinder, id::RecordRef, seal::FileKeys};
 use signpost_linkage::{Date, Identifier, Name, Record};
 use signpost_mpi::{
     domain::{Incoming, Index, Matching},
-    store::{self, Decider, Store},
+    store::{self, Decider},
 };
 
 const WRITERS: usize = 8;

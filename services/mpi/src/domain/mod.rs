@@ -1,5 +1,7 @@
 //! What the index decides, apart from where it keeps it.
 
+use std::collections::BTreeMap;
+
 use signpost_common::{
     hash::Blinder,
     id::{PersonId, RecordRef},
@@ -8,11 +10,16 @@ use signpost_linkage::{
     Model, Packed, Record, Region, View,
     block::{self, Pass},
     decide::{self, Candidate, Decision, Thresholds},
+    model::probability,
     prepare,
 };
 
+
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;
+
+/// Most persons that a steward is shown for one question.
+pub const RANKED_MAX: usize = 10;
 
 /// How records are compared.
 #[derive(Debug, Clone)]
@@ -170,6 +177,21 @@ impl Index {
             }
             decision => decision,
         }
+    }
+
+    /// Returns persons that a record may belong to, the likeliest first.
+    pub fn rank(&self, record: View<'_>, known: &[Known]) -> Vec<(PersonId, f64)> {
+        let mut best: BTreeMap<PersonId, f64> = BTreeMap::new();
+        for Known { person, record: other } in known {
+            let bits = self.model.score(record, other.view()).bits;
+            let before = best.entry(*person).or_insert(bits);
+            *before = before.max(bits);
+        }
+        let mut ranked: Vec<_> =
+            best.into_iter().filter(|(_, bits)| *bits >= THRESHOLDS.review_bits).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked.truncate(RANKED_MAX);
+        ranked.into_iter().map(|(person, bits)| (person, probability(bits))).collect()
     }
 
     /// Decides what to do with a record that arrives.

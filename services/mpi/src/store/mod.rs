@@ -70,6 +70,14 @@ pub trait Store: Send + Sync {
         limit: i64,
     ) -> Result<Vec<StoredRecord>, Error>;
 
+    /// Returns a person as the links were at a time, with at most so many records.
+    async fn person_as_of(
+        &self,
+        by: &By,
+        at_us: i64,
+        limit: i64,
+    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error>;
+
     /// Moves a record to a person, by a steward's word.
     async fn link(
         &self,

@@ -11,7 +11,7 @@ const KEYS_KNOWN_US: i64 = 60_000_000;
 /// How long a retired key is kept: processes that do not know a newer one yet may still seal under it.
 const RETIRED_KEPT_US: i64 = 24 * 3_600_000_000;
 
-/// What is sealed, by what it is: the table, the column, and the column that names the row.
+/// What is sealed, how some rows of it are read, and how one is written unless somebody else has written it meanwhile.
 const SEALED: [(Sealed, &str, &str); 2] = [
     (
         Sealed::Records,
@@ -121,14 +121,18 @@ impl SqlStore {
         Ok(count)
     }
 
-    /// Seals every row under the newest key; returns how many were not, and were read.
-    async fn reseal(&self, of: usize, progress: &Progress<'_>) -> Result<[u64; 2], db::Error> {
-        let (what, select, update) = SEALED[of];
+    /// Seals every row under the newest key; returns how many were not.
+    async fn reseal(
+        &self,
+        of: (Sealed, &'static str, &'static str),
+        progress: &Progress<'_>,
+    ) -> Result<u64, db::Error> {
+        let (what, select, update) = of;
         let (mut after, mut resealed, mut seen) = (i64::MIN, 0, 0);
         loop {
             let rows: Vec<(i64, String, Vec<u8>)> =
                 sqlx::query_as(select).bind(after).bind(RESEALED_AT_ONCE).fetch_all(&self.pools.read).await?;
-            let Some((last, ..)) = rows.last() else { return Ok([resealed, seen]) };
+            let Some((last, ..)) = rows.last() else { return Ok(resealed) };
             after = *last;
             seen += rows.len() as u64;
             let mut tx = self.pools.write.begin_with(BEGIN).await?;
@@ -167,10 +171,10 @@ impl SqlStore {
             self.learn_keys().await?;
         }
         let mut resealed = 0;
-        for of in 0..SEALED.len() {
+        for of in SEALED {
             // Until a pass finds nothing: writers may not know the new key before they meet it.
             loop {
-                let [changed, _] = self.reseal(of, progress).await?;
+                let changed = self.reseal(of, progress).await?;
                 resealed += changed;
                 if changed == 0 {
                     break;

@@ -404,6 +404,15 @@ impl Store for SqlStore {
         with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() })
     }
 
+    async fn person_as_of(
+        &self,
+        by: &By,
+        at_us: i64,
+        limit: i64,
+    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error> {
+        self.find_as_of(by, at_us, limit).await
+    }
+
     async fn link(
         &self,
         record: RecordId,

@@ -79,7 +79,7 @@ impl SqlStore {
         if now != undone.to.to_string() {
             return Err(Error::DecidedSince);
         }
-        revive(&mut tx, &before.to_string(), &now).await?;
+        revive(&mut tx, &before.to_string()).await?;
         let event = relink(&mut tx, undone.record, before, LinkEventKind::Undo, by).await?;
         sqlx::query("UPDATE link_event SET undoes = $2 WHERE sequence = $1")
             .bind(event.sequence)
@@ -97,6 +97,44 @@ impl SqlStore {
         keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(event)
+    }
+
+    async fn find_as_of(
+        &self,
+        by: &By,
+        at_us: i64,
+        limit: i64,
+    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error> {
+        let mut c = self.pools.read.acquire().await?;
+        let person: Option<(String,)> =
+            match by {
+                By::Person(id) => Some((id.to_string(),)),
+                By::Record(record) => sqlx::query_as(
+                    "SELECT e.to_person FROM link_event e JOIN source_record r ON r.record_id = e.record_id
+                     WHERE r.member_id = $1 AND r.local_id = $2 AND e.decided_at <= $3
+                     ORDER BY e.sequence DESC LIMIT 1",
+                )
+                .bind(record.member_id.as_str())
+                .bind(record.local_id())
+                .bind(at_us)
+                .fetch_optional(&mut *c)
+                .await?,
+            };
+        let Some((person,)) = person else { return Ok(None) };
+        let created: Option<(i64,)> =
+            sqlx::query_as("SELECT created_at FROM person WHERE person_id = $1 AND created_at <= $2")
+                .bind(&person)
+                .bind(at_us)
+                .fetch_optional(&mut *c)
+                .await?;
+        let Some((created_us,)) = created else { return Ok(None) };
+        let rows: Vec<RecordRow> =
+            sqlx::query_as(RECORDS_AS_OF).bind(&person).bind(at_us).bind(limit).fetch_all(&mut *c).await?;
+        let records: Result<Vec<_>, Error> =
+            with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() });
+        let records = records?;
+        let record_count = records.len() as i64;
+        Ok(Some((Person { id: parse(&person, "person")?, created_us, record_count }, records)))
     }
 
     /// Lists and counts review tasks.
@@ -124,6 +162,15 @@ impl SqlStore {
         Ok(query.build_query_as().persistent(false).fetch_all(&self.pools.read).await?)
     }
 }
+
+/// Records whose last decision until a time says that they are a person's.
+const RECORDS_AS_OF: &str =
+    "SELECT r.record_row, r.record_id, r.member_id, r.local_id, r.demographics, r.updated_at
+    FROM source_record r WHERE r.record_id IN (
+        SELECT e.record_id FROM link_event e WHERE e.to_person = $1 AND e.decided_at <= $2 AND NOT EXISTS (
+            SELECT 1 FROM link_event l
+            WHERE l.record_id = e.record_id AND l.sequence > e.sequence AND l.decided_at <= $2))
+    ORDER BY r.record_row LIMIT $3";
 
 /// Columns of a review task; a filter follows.
 const TASK_COLUMNS: &str =
@@ -178,7 +225,13 @@ async fn lock_persons(c: &mut Connection, persons: &[PersonId]) -> Result<(), Er
 }
 
 /// Makes a person that lost its last record to another stand for itself again, with those that were merged into it.
-async fn revive(c: &mut Connection, person: &str, survivor: &str) -> Result<(), Error> {
+async fn revive(c: &mut Connection, person: &str) -> Result<(), Error> {
+    let (survivor,): (Option<String>,) =
+        sqlx::query_as("SELECT merged_into FROM person WHERE person_id = $1")
+            .bind(person)
+            .fetch_one(&mut *c)
+            .await?;
+    let Some(survivor) = survivor else { return Ok(()) };
     sqlx::query("UPDATE person SET merged_into = NULL WHERE person_id = $1")
         .bind(person)
         .execute(&mut *c)

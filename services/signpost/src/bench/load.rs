@@ -177,7 +177,7 @@ impl Answers {
     fn add(&mut self, outcome: MatchOutcome) {
         match outcome {
             MatchOutcome::Certain => self.certain += 1,
-            MatchOutcome::MoreAttributesNeeded => self.more_needed += 1,
+            MatchOutcome::MoreAttributesNeeded | MatchOutcome::TooManyMatches => self.more_needed += 1,
             MatchOutcome::NotFound | MatchOutcome::Unspecified => self.not_found += 1,
         }
     }
