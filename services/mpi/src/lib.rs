@@ -12,6 +12,7 @@ use signpost_proto::mpi::v1::master_patient_index_service_server::MasterPatientI
 use tonic::service::Routes;
 
 pub mod domain;
+pub mod onboard;
 pub mod store;
 
 mod convert;
@@ -51,7 +52,9 @@ pub struct Deps {
 /// Opens the database and returns the service.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let now_us = deps.clock.now().as_microsecond();
-    let store = Arc::from(store::open(&config.database, config.sealing, now_us).await?);
+    let store = store::open(&config.database, config.sealing, now_us).await?;
+    onboard::finish(store.as_ref()).await?;
+    let store = Arc::from(store);
     let index = domain::Index::new(config.blinder, config.matching);
     let Deps { audit, clock, lifecycle } = deps;
     let decided = Arc::default();

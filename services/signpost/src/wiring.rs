@@ -266,7 +266,8 @@ async fn add_health(
     Ok(routes.add_service(reflection))
 }
 
-fn blinder(path: &Path) -> anyhow::Result<Blinder> {
+/// Reads the key that blocking keys are made under.
+pub fn blinder(path: &Path) -> anyhow::Result<Blinder> {
     let reading = || format!("reading the blinding key {}", path.display());
     let text = std::fs::read_to_string(path).with_context(reading)?;
     let key = hex::decode(text.trim()).ok().and_then(|key| Blinder::new(&key));
@@ -303,13 +304,17 @@ pub async fn migrate(config: &Config, only: &[Service]) -> anyhow::Result<Vec<Se
     Ok(done)
 }
 
-fn matching(settings: &config::Matching) -> anyhow::Result<Matching> {
+/// Reads a model file.
+pub fn model(file: &Path) -> anyhow::Result<Model> {
+    let at = || format!("reading the model {}", file.display());
+    Model::from_json(&std::fs::read_to_string(file).with_context(at)?).with_context(at)
+}
+
+/// Returns how records are compared.
+pub fn matching(settings: &config::Matching) -> anyhow::Result<Matching> {
     let model = match settings.model.as_os_str().is_empty() {
         true => Model::default(),
-        false => {
-            let at = || format!("reading the model {}", settings.model.display());
-            Model::from_json(&std::fs::read_to_string(&settings.model).with_context(at)?).with_context(at)?
-        }
+        false => model(&settings.model)?,
     };
     let region = settings.region.parse();
     let region = region.map_err(|_| {

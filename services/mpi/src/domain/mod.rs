@@ -14,6 +14,7 @@ use signpost_linkage::{
     prepare,
 };
 
+pub mod bulk;
 
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;

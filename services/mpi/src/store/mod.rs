@@ -15,6 +15,7 @@ use sqlx::migrate::Migrator;
 use crate::domain::{Change, Incoming, Known, Snapshot};
 pub use crate::{error::Error, watch::Position};
 
+pub mod bulk;
 pub mod postgres;
 pub mod sqlite;
 
@@ -43,7 +44,7 @@ pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
 
 /// Keeps the index.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: bulk::Import + Send + Sync {
     /// Stores records in order, each linked as `decide` says, all in one transaction. When two writers bring the same
     /// newcomer at once, the later one sees the earlier one's record. An attempt that was carried out before is
     /// answered as it was then.

@@ -51,10 +51,57 @@ async fn lock_stripes(c: &mut sqlx::PgConnection, keys: &[i64]) -> Result<(), sq
     Ok(())
 }
 
+/// Returns rows for new records, which nobody else gets.
+async fn take_rows(c: &mut sqlx::PgConnection, count: usize) -> Result<Vec<i64>, sqlx::Error> {
+    let take =
+        "SELECT nextval(pg_get_serial_sequence('source_record', 'record_row')) FROM generate_series(1, $1)";
+    let mut rows: Vec<i64> = sqlx::query_scalar(take).bind(count as i64).fetch_all(c).await?;
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// Bytes that are sent at once.
+const COPY_BYTES: usize = 1 << 18;
+
+/// Inserts rows, so many values each, into a table with its columns: a COPY in the binary format.
+async fn insert_rows(
+    c: &mut sqlx::PgConnection,
+    table: &'static str,
+    width: usize,
+    cells: Vec<Cell>,
+) -> Result<(), sqlx::Error> {
+    let mut copy = c.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
+    let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    let value = |bytes: &mut Vec<u8>, value: &[u8]| {
+        bytes.extend((value.len() as i32).to_be_bytes());
+        bytes.extend_from_slice(value);
+    };
+    for row in cells.chunks(width) {
+        bytes.extend((width as i16).to_be_bytes());
+        for cell in row {
+            match cell {
+                Cell::Int(number) => value(&mut bytes, &number.to_be_bytes()),
+                Cell::Float(number) => value(&mut bytes, &number.to_be_bytes()),
+                Cell::Text(text) => value(&mut bytes, text.as_bytes()),
+                Cell::Bytes(content) => value(&mut bytes, content),
+            }
+        }
+        if bytes.len() >= COPY_BYTES {
+            copy.send(&bytes[..]).await?;
+            bytes.clear();
+        }
+    }
+    bytes.extend((-1i16).to_be_bytes());
+    copy.send(&bytes[..]).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
 include!("sealing.rs");
 include!("sql.rs");
 include!("stewardship.rs");
 include!("register.rs");
+include!("import.rs");
 
 #[cfg(test)]
 mod tests {

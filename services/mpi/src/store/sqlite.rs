@@ -43,10 +43,54 @@ async fn lock_stripes(_: &mut sqlx::SqliteConnection, _: &[i64]) -> Result<(), s
     Ok(())
 }
 
+/// Returns rows for new records; the one writer has them for itself.
+async fn take_rows(c: &mut sqlx::SqliteConnection, count: usize) -> Result<Vec<i64>, sqlx::Error> {
+    let (last,): (i64,) =
+        sqlx::query_as("SELECT COALESCE(MAX(record_row), 0) FROM source_record").fetch_one(c).await?;
+    Ok((last + 1..).take(count).collect())
+}
+
+/// Most values of one statement, of those that SQLite takes.
+const VALUES_MAX: usize = 32_000;
+
+/// Inserts rows, so many values each, into a table with its columns.
+async fn insert_rows(
+    c: &mut sqlx::SqliteConnection,
+    table: &'static str,
+    width: usize,
+    mut cells: Vec<Cell>,
+) -> Result<(), sqlx::Error> {
+    let most = VALUES_MAX / width * width;
+    while !cells.is_empty() {
+        let rest = cells.split_off(most.min(cells.len()));
+        let is_full = cells.len() == most;
+        let mut query = QueryBuilder::<Db>::new("INSERT INTO ");
+        query.push(table).push(" VALUES (");
+        for (place, cell) in std::mem::replace(&mut cells, rest).into_iter().enumerate() {
+            query.push(match place {
+                0 => "",
+                _ if place % width == 0 => "), (",
+                _ => ", ",
+            });
+            match cell {
+                Cell::Int(value) => query.push_bind(value),
+                Cell::Float(value) => query.push_bind(value),
+                Cell::Text(value) => query.push_bind(value),
+                Cell::Bytes(value) => query.push_bind(value),
+            };
+        }
+        query.push(")");
+        // Full statements are alike.
+        query.build().persistent(is_full).execute(&mut *c).await?;
+    }
+    Ok(())
+}
+
 include!("sealing.rs");
 include!("sql.rs");
 include!("stewardship.rs");
 include!("register.rs");
+include!("import.rs");
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use signpost_source::index::{Index, hash_file};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Who, explain, table};
+use super::{Who, explain, onboard, table};
 
 /// Items under way at once.
 const UNDER_WAY_MAX: usize = 1024;
@@ -39,8 +39,9 @@ pub(super) enum Import {
     /// The header names columns, in any order: record_id or mrn (one is needed: the patient's identifier at the
     /// member), given, middle, family, suffix, birth_date (YYYY-MM-DD), sex (female, male, other), address, city,
     /// state, postcode, phone, email, national_id. Columns source and recorded_on may be there and are not read.
-    /// Several values in one cell are split by `|`.
-    People(Files),
+    /// Several values in one cell are split by `|`. With --bulk the file goes into the database of the configuration at once,
+    /// for all members: column source names the member, and mrn is needed.
+    People(People),
     /// Pointers to documents from a folder with index.csv, as `serve --only source` serves it
     Documents(Files),
 }
@@ -56,9 +57,40 @@ pub(super) struct Files {
     rejects: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct People {
+    #[command(flatten)]
+    who: Option<Who>,
+    /// CSV file of people
+    #[arg(required_unless_present = "bulk")]
+    path: Option<PathBuf>,
+    /// Take these CSV files into the database itself, before the exchange is online; run by the operator
+    ///
+    /// Records of all members are linked with one another and with those that are there, in one go. What was cut short is
+    /// finished by the same command. Exit code 1 says that rows were left out; all others were taken in.
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["member", "path"])]
+    bulk: Vec<PathBuf>,
+    /// Model that links the records [default: that of the setting `matching.model`]
+    #[arg(long, value_name = "FILE", requires = "bulk")]
+    model: Option<PathBuf>,
+    /// Write refused lines to this CSV file: line, reason, field, message; with --bulk file, line, reason
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+impl People {
+    async fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let Self { who, path, bulk, model, rejects } = self;
+        match (who, path) {
+            (Some(who), Some(path)) => people(Files { who, path, rejects }).await,
+            _ => onboard::run(config, &bulk, model.as_deref(), rejects.as_deref()).await,
+        }
+    }
+}
+
 /// A line that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Reject {
+pub(super) struct Reject {
     line: u64,
     reason: String,
     field: String,
@@ -70,6 +102,11 @@ impl Reject {
         Self { line, reason: reason.into(), field: String::new(), message: message.into() }
     }
 
+    /// Says what is wrong, with the field.
+    pub(super) fn reason(&self) -> String {
+        if self.field.is_empty() { self.message.clone() } else { format!("{}: {}", self.field, self.message) }
+    }
+
     /// A line that the exchange refused. Its message begins with the field, which has a column of its own here.
     fn refused(line: u64, reason: String, field: String, message: &str) -> Self {
         let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(message).to_owned();
@@ -78,9 +115,9 @@ impl Reject {
 }
 
 impl Import {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         match self {
-            Self::People(files) => people(files).await,
+            Self::People(people) => people.run(config).await,
             Self::Documents(files) => documents(files).await,
         }
     }
@@ -187,7 +224,7 @@ fn read_people(
     let mut rows = Rows::new(BufReader::new(file));
     let header = rows.next_row().with_context(reading)?.and_then(|row| row.cells.ok()).unwrap_or_default();
     let columns = Columns::new(&header).with_context(reading)?;
-    let unknown: Vec<_> = header.iter().filter(|c| !COLUMNS.contains(c) && *c != "recorded_on").collect();
+    let unknown: Vec<_> = Columns::unknown(&header).collect();
     if !unknown.is_empty() {
         progress.suspend(|| eprintln!("columns that are not known and not read: {}", unknown.join(", ")));
     }
@@ -210,7 +247,7 @@ fn read_people(
 }
 
 /// Where a file has its columns.
-struct Columns {
+pub(super) struct Columns {
     count: usize,
     id: usize,
     places: [Option<usize>; COLUMNS.len()],
@@ -224,7 +261,27 @@ impl Columns {
         Ok(Self { count: header.len(), id, places: COLUMNS.map(place) })
     }
 
-    fn record(&self, line: u64, row: &StringRecord) -> Result<RegisterPatientRequest, Reject> {
+    /// Finds the columns of a file with the records of many members.
+    pub(super) fn of_all_members(header: &StringRecord) -> anyhow::Result<Self> {
+        for needed in ["source", "mrn"] {
+            let named = header.iter().any(|column| column == needed);
+            anyhow::ensure!(named, "the header must have a column `{needed}`");
+        }
+        Self::new(header)
+    }
+
+    /// Returns the columns that are not known.
+    pub(super) fn unknown(header: &StringRecord) -> impl Iterator<Item = &str> {
+        header.iter().filter(|column| !COLUMNS.contains(column) && *column != "recorded_on")
+    }
+
+    /// Returns the member whose record a row is.
+    pub(super) fn source<'a>(&self, row: &'a StringRecord) -> &'a str {
+        let at = COLUMNS.iter().position(|name| *name == "source").and_then(|place| self.places[place]);
+        at.and_then(|at| row.get(at)).unwrap_or_default()
+    }
+
+    pub(super) fn record(&self, line: u64, row: &StringRecord) -> Result<RegisterPatientRequest, Reject> {
         if row.len() != self.count {
             let message = format!("has {} cells where the header has {}", row.len(), self.count);
             return Err(Reject::new(line, "MALFORMED_LINE", message));

@@ -19,6 +19,7 @@ mod bars;
 mod care;
 mod import;
 mod keys;
+mod onboard;
 mod operate;
 mod people;
 
@@ -114,7 +115,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Locate(locate) => locate.run().await,
         Command::Fetch(fetch) => fetch.run().await,
         Command::Emergency(emergency) => emergency.run().await,
-        Command::Import(import) => import.run().await,
+        Command::Import(import) => import.run(config).await,
         Command::People(people) => people.run(),
         Command::Bench(bench) => bench.run().await,
         Command::Keys(keys) => keys.run(config).await,

@@ -168,32 +168,36 @@ impl Records {
         job::Records { inputs: &self.inputs, options, rejects: self.rejects.as_deref() }
     }
 
-    /// Shows what in the files could not be used. Rows that were left out fail the command.
     fn report(&self, found: &Found) -> ExitCode {
-        for (file, column) in &found.columns_ignored {
-            eprintln!("{file}: the column {column} is not known and not read");
-        }
-        let problems = &found.problems;
-        for problem in &problems.first {
-            let cost = match problem.loss {
-                Loss::Row => "the row is left out",
-                Loss::Cell => "the cell counts as missing",
-                Loss::Overruled => "the row does not count",
-            };
-            eprintln!("{}, line {}: {}; {cost}", problem.file, problem.line, problem.reason);
-        }
-        let Problems { rows_lost, cells_lost, rows_overruled, .. } = problems;
-        if problems.len() > problems.first.len() as u64 {
-            let hint = if self.rejects.is_none() { "; --rejects FILE writes them all" } else { "" };
-            eprintln!("and {} more{hint}", problems.len() - problems.first.len() as u64);
-        }
-        if !problems.is_empty() {
-            eprintln!(
-                "{rows_lost} rows left out, {cells_lost} cells not readable, {rows_overruled} reviews overruled"
-            );
-        }
-        if *rows_lost > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        report(found, self.rejects.is_some())
     }
+}
+
+/// Shows what in the files could not be used. Rows that were left out fail the command.
+pub(super) fn report(found: &Found, is_written: bool) -> ExitCode {
+    for (file, column) in &found.columns_ignored {
+        eprintln!("{file}: the column {column} is not known and not read");
+    }
+    let problems = &found.problems;
+    for problem in &problems.first {
+        let cost = match problem.loss {
+            Loss::Row => "the row is left out",
+            Loss::Cell => "the cell counts as missing",
+            Loss::Overruled => "the row does not count",
+        };
+        eprintln!("{}, line {}: {}; {cost}", problem.file, problem.line, problem.reason);
+    }
+    let Problems { rows_lost, cells_lost, rows_overruled, .. } = problems;
+    if problems.len() > problems.first.len() as u64 {
+        let hint = if !is_written { "; --rejects FILE writes them all" } else { "" };
+        eprintln!("and {} more{hint}", problems.len() - problems.first.len() as u64);
+    }
+    if !problems.is_empty() {
+        eprintln!(
+            "{rows_lost} rows left out, {cells_lost} cells not readable, {rows_overruled} reviews overruled"
+        );
+    }
+    if *rows_lost > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 impl Train {
