@@ -161,6 +161,9 @@ pub(crate) fn member(context: &Context) -> Result<MemberId, Status> {
 pub(crate) fn patient(context: &Context, patient: Option<RecordReference>) -> Result<RecordRef, Status> {
     let RecordReference { member_id: asked, local_id } = patient.unwrap_or_default();
     let own = if context.inside {
+        if !context.is(&[Role::Steward]) {
+            return Err(status::denied("NOT_YOUR_OWN", "the exchange asks in the name of a steward only"));
+        }
         asked.parse().map_err(|error| invalid("patient.member_id", error))?
     } else {
         member(context)?

@@ -20,6 +20,9 @@ const READ_MAX: i64 = 500;
 /// Decisions that may wait for a slow reader.
 const AHEAD_MAX: usize = 64;
 
+/// How long a stream goes on before its caller must be admitted again: certificates and grants end.
+const ADMITTED_FOR: Duration = Duration::from_secs(300);
+
 /// How long it takes at most to notice what another process decided.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -71,6 +74,7 @@ pub(crate) fn run(service: Arc<Service>, context: Context, resume_token: &str) -
     service.lifecycle.clone().spawn(async move {
         let last = tokio::select! {
             () = sender.closed() => return,
+            () = tokio::time::sleep(ADMITTED_FOR) => status::unavailable("RESUME", "go on with the last token"),
             () = stopping => status::unavailable("STOPPING", "the service stops; go on with the last token"),
             error = follow(&service, &context, &query, after, &sender) => error,
         };

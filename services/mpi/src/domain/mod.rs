@@ -22,6 +22,9 @@ pub const CANDIDATES_MAX: usize = 400;
 /// Most persons that a steward is shown for one question.
 pub const RANKED_MAX: usize = 10;
 
+/// Least weight of a person that a steward is shown, in bits: one in a hundred.
+const RANKED_MIN_BITS: f64 = -6.6;
+
 /// How records are compared.
 #[derive(Debug, Clone)]
 pub struct Matching {
@@ -188,8 +191,7 @@ impl Index {
             let before = best.entry(*person).or_insert(bits);
             *before = before.max(bits);
         }
-        let mut ranked: Vec<_> =
-            best.into_iter().filter(|(_, bits)| *bits >= THRESHOLDS.review_bits).collect();
+        let mut ranked: Vec<_> = best.into_iter().filter(|(_, bits)| *bits >= RANKED_MIN_BITS).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(RANKED_MAX);
         ranked.into_iter().map(|(person, bits)| (person, probability(bits))).collect()

@@ -177,8 +177,6 @@ pub struct Rotation {
     pub rewrapped: u64,
     /// Values that were sealed anew.
     pub resealed: u64,
-    /// Data keys that nothing needs any more, and that are gone.
-    pub dropped: u64,
 }
 
 /// Which review tasks.

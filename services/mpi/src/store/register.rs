@@ -178,9 +178,11 @@ impl Knowledge {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut query =
-            QueryBuilder::<Db>::new("SELECT record_id, candidate_id FROM review_task WHERE state = ");
-        query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(" AND record_id IN (");
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT t.record_id, COALESCE(p.merged_into, p.person_id) FROM review_task t
+             JOIN person p ON p.person_id = t.candidate_id WHERE t.state = ",
+        );
+        query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(" AND t.record_id IN (");
         let mut ids = query.separated(", ");
         changed.iter().for_each(|place| {
             ids.push_bind(place.id.clone());
@@ -189,6 +191,28 @@ impl Knowledge {
         let rows: Vec<(String, String)> = query.build_query_as().persistent(false).fetch_all(&mut *c).await?;
         for (record, person) in rows {
             self.kept_apart.entry(record).or_default().push(parse(&person, "person")?);
+        }
+        // Who is kept apart from a person is so from each of its records, whichever of the two comes again.
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT COALESCE(p.merged_into, p.person_id), r.person_id FROM review_task t
+             JOIN person p ON p.person_id = t.candidate_id JOIN source_record r ON r.record_id = t.record_id
+             WHERE t.state = ",
+        );
+        query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(
+            " AND t.candidate_id IN (
+             SELECT person_id FROM person WHERE COALESCE(merged_into, person_id) IN (",
+        );
+        let mut ids = query.separated(", ");
+        changed.iter().for_each(|place| {
+            ids.push_bind(place.person.to_string());
+        });
+        query.push("))");
+        let rows: Vec<(String, String)> = query.build_query_as().persistent(false).fetch_all(&mut *c).await?;
+        for (held_by, other) in rows {
+            let (held_by, other) = (parse(&held_by, "person")?, parse::<PersonId>(&other, "person")?);
+            for place in changed.iter().filter(|place| place.person == held_by && other != held_by) {
+                self.kept_apart.entry(place.id.clone()).or_default().push(other);
+            }
         }
         let mut query =
             QueryBuilder::<Db>::new("SELECT person_id, COUNT(*) FROM source_record WHERE person_id IN (");

@@ -8,9 +8,6 @@ const RESEALED_AT_ONCE: i64 = 500;
 /// How long a process seals under the keys that it knows before it looks for newer ones.
 const KEYS_KNOWN_US: i64 = 60_000_000;
 
-/// How long a retired key is kept: processes that do not know a newer one yet may still seal under it.
-const RETIRED_KEPT_US: i64 = 24 * 3_600_000_000;
-
 /// What is sealed, how some rows of it are read, and how one is written unless somebody else has written it meanwhile.
 const SEALED: [(Sealed, &str, &str); 2] = [
     (
@@ -81,8 +78,9 @@ impl SqlStore {
         if now_us.saturating_sub(read_us) < KEYS_KNOWN_US {
             return Ok(());
         }
+        self.learn_keys().await?;
         self.keys_read_us.store(now_us, Ordering::Relaxed);
-        self.learn_keys().await
+        Ok(())
     }
 
     /// Adds a data key, unless another process was faster.
@@ -182,20 +180,13 @@ impl SqlStore {
             }
         }
         let newest = self.keys.newest().unwrap_or_default();
-        let mut tx = self.pools.write.begin_with(BEGIN).await?;
         sqlx::query("UPDATE data_key SET retired_at = $2 WHERE key_id < $1 AND retired_at IS NULL")
             .bind(i64::from(newest))
             .bind(now_us)
-            .execute(&mut *tx)
+            .execute(&self.pools.write)
             .await?;
-        let dropped = sqlx::query("DELETE FROM data_key WHERE retired_at < $1")
-            .bind(now_us - RETIRED_KEPT_US)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        tx.commit().await?;
         self.learn_keys().await?;
-        Ok(Rotation { newest, rewrapped, resealed, dropped })
+        Ok(Rotation { newest, rewrapped, resealed })
     }
 }
 

@@ -306,18 +306,21 @@ fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
     })
 }
 
-/// Locks what a steward's decision touches, so that it does not cross a registration: the keys of the record, and
-/// those of all records of the person it may go to, so that the person does not vanish meanwhile.
+/// Locks what a steward's decision touches, so that it crosses neither a registration nor another decision: the keys of
+/// all records of the person that the record is with, and of the person it may go to.
 async fn lock_decision(c: &mut Connection, row: i64, person: Option<PersonId>) -> Result<(), Error> {
     let mut keys = stored_keys(c, row).await?;
-    if let Some(person) = person {
-        let rows: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT keys FROM source_record WHERE person_id = $1")
-            .bind(person.to_string())
-            .fetch_all(&mut *c)
-            .await?;
-        for (bytes,) in rows {
-            keys.extend(unpack_keys(&bytes)?);
-        }
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "SELECT keys FROM source_record WHERE person_id = $1
+         OR person_id = (SELECT merged_into FROM person WHERE person_id = $1)
+         OR person_id = (SELECT person_id FROM source_record WHERE record_row = $2)",
+    )
+    .bind(person.map(|person| person.to_string()))
+    .bind(row)
+    .fetch_all(&mut *c)
+    .await?;
+    for (bytes,) in rows {
+        keys.extend(unpack_keys(&bytes)?);
     }
     Ok(lock_stripes(c, &keys).await?)
 }
@@ -371,8 +374,10 @@ impl Store for SqlStore {
     }
 
     async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
-        let mut c = self.pools.read.acquire().await?;
-        with_new_keys!(self, find_candidates(&mut c, &self.keys, keys))
+        // The connection goes back before new keys are read, which takes another.
+        with_new_keys!(self, async {
+            find_candidates(&mut *self.pools.read.acquire().await?, &self.keys, keys).await
+        })
     }
 
     async fn person(&self, by: &By) -> Result<Option<Person>, Error> {
@@ -529,6 +534,14 @@ impl Store for SqlStore {
         }
         let (row, record, _) = record_by_id(&mut tx, open.record).await?;
         lock_decision(&mut tx, row, Some(open.candidate)).await?;
+        // Another steward may have been faster.
+        let (now,): (i64,) = sqlx::query_as("SELECT state FROM review_task WHERE task_id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        if now != i64::from(open.state as i32) {
+            return Err(Error::TaskResolved);
+        }
         if resolution == ReviewState::Linked {
             let to = survivor(&mut tx, open.candidate).await?;
             relink(&mut tx, open.record, parse(&to, "person")?, LinkEventKind::Link, by).await?;

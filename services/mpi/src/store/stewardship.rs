@@ -130,6 +130,8 @@ impl SqlStore {
         let Some((created_us,)) = created else { return Ok(None) };
         let rows: Vec<RecordRow> =
             sqlx::query_as(RECORDS_AS_OF).bind(&person).bind(at_us).bind(limit).fetch_all(&mut *c).await?;
+        // It goes back before new keys are read, which takes another.
+        drop(c);
         let records: Result<Vec<_>, Error> =
             with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() });
         let records = records?;
