@@ -44,7 +44,7 @@ pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
 
 /// Keeps the index.
 #[async_trait]
-pub trait Store: bulk::Import + Send + Sync {
+pub trait Store: bulk::Import + Stewards + Send + Sync {
     /// Stores records in order, each linked as `decide` says, all in one transaction. When two writers bring the same
     /// newcomer at once, the later one sees the earlier one's record. An attempt that was carried out before is
     /// answered as it was then.
@@ -71,14 +71,6 @@ pub trait Store: bulk::Import + Send + Sync {
         limit: i64,
     ) -> Result<Vec<StoredRecord>, Error>;
 
-    /// Returns a person as the links were at a time, with at most so many records.
-    async fn person_as_of(
-        &self,
-        by: &By,
-        at_us: i64,
-        limit: i64,
-    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error>;
-
     /// Moves a record to a person, by a steward's word.
     async fn link(
         &self,
@@ -95,6 +87,40 @@ pub trait Store: bulk::Import + Send + Sync {
         by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
+
+    /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
+    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;
+
+    /// Decides a review task or puts it off; the same decision again is harmless.
+    async fn resolve_task(
+        &self,
+        task: TaskId,
+        resolution: ReviewState,
+        by: &Decider<'_>,
+    ) -> Result<ReviewTask, Error>;
+
+    /// Returns a record in the form that is compared.
+    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
+
+    /// Returns decisions after a position, in the order in which they became visible: none comes later before one that was
+    /// returned.
+    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error>;
+
+    /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
+    /// and write. What was cut short goes on where it was.
+    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;
+}
+
+/// What stewards decide and look at.
+#[async_trait]
+pub trait Stewards: Send + Sync {
+    /// Returns a person as the links were at a time, with at most so many records.
+    async fn person_as_of(
+        &self,
+        by: &By,
+        at_us: i64,
+        limit: i64,
+    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error>;
 
     /// Moves all records of a person to another, by a steward's word.
     async fn merge(
@@ -122,9 +148,6 @@ pub trait Store: bulk::Import + Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
 
-    /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
-    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;
-
     /// Returns review tasks, oldest first, after a position.
     async fn review_tasks(
         &self,
@@ -135,25 +158,6 @@ pub trait Store: bulk::Import + Send + Sync {
 
     /// Counts review tasks by reason, the most frequent first.
     async fn review_counts(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error>;
-
-    /// Decides a review task or puts it off; the same decision again is harmless.
-    async fn resolve_task(
-        &self,
-        task: TaskId,
-        resolution: ReviewState,
-        by: &Decider<'_>,
-    ) -> Result<ReviewTask, Error>;
-
-    /// Returns a record in the form that is compared.
-    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
-
-    /// Returns decisions after a position, in the order in which they became visible: none comes later before one that was
-    /// returned.
-    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error>;
-
-    /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
-    /// and write. What was cut short goes on where it was.
-    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;
 }
 
 /// What is sealed.

@@ -16,7 +16,7 @@ use sqlx::Database;
 
 use super::{
     By, Decide, Decider, ENGINE, Error, LinkEvent, Person, Progress, Registered, ReviewTask, Rotation,
-    Sealed, Store, StoredRecord, TaskFilter,
+    Sealed, Stewards, Store, StoredRecord, TaskFilter,
 };
 use crate::{
     domain::{CANDIDATES_MAX, Incoming, Known, Review},
@@ -409,15 +409,6 @@ impl Store for SqlStore {
         with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() })
     }
 
-    async fn person_as_of(
-        &self,
-        by: &By,
-        at_us: i64,
-        limit: i64,
-    ) -> Result<Option<(Person, Vec<StoredRecord>)>, Error> {
-        self.find_as_of(by, at_us, limit).await
-    }
-
     async fn link(
         &self,
         record: RecordId,
@@ -463,35 +454,6 @@ impl Store for SqlStore {
         Ok(event)
     }
 
-    async fn merge(
-        &self,
-        from: PersonId,
-        into: PersonId,
-        by: &Decider<'_>,
-        attempt: Option<&Attempt>,
-    ) -> Result<Vec<LinkEvent>, Error> {
-        self.merge_persons(from, into, by, attempt).await
-    }
-
-    async fn split(
-        &self,
-        person: PersonId,
-        records: &[RecordId],
-        by: &Decider<'_>,
-        attempt: Option<&Attempt>,
-    ) -> Result<Vec<LinkEvent>, Error> {
-        self.split_person(person, records, by, attempt).await
-    }
-
-    async fn undo(
-        &self,
-        sequence: i64,
-        by: &Decider<'_>,
-        attempt: Option<&Attempt>,
-    ) -> Result<LinkEvent, Error> {
-        self.undo_decision(sequence, by, attempt).await
-    }
-
     async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error> {
         let (since,): (Option<i64>,) =
             sqlx::query_as("SELECT MAX(decided_at) FROM link_event WHERE record_id = $1 AND sequence < $2")
@@ -500,19 +462,6 @@ impl Store for SqlStore {
                 .fetch_one(&self.pools.read)
                 .await?;
         Ok(since.unwrap_or(left.decided_us))
-    }
-
-    async fn review_tasks(
-        &self,
-        filter: &TaskFilter,
-        after: Option<(i64, String)>,
-        limit: i64,
-    ) -> Result<Vec<ReviewTask>, Error> {
-        self.find_tasks(filter, after, limit).await
-    }
-
-    async fn review_counts(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error> {
-        self.tasks_by_reason(filter).await
     }
 
     async fn resolve_task(

@@ -1,8 +1,8 @@
 // What stewards decide; included by `sqlite` and by `postgres` after `sql.rs`.
 
-impl SqlStore {
-    /// Moves all records of a person to another.
-    async fn merge_persons(
+#[async_trait]
+impl Stewards for SqlStore {
+    async fn merge(
         &self,
         from: PersonId,
         into: PersonId,
@@ -29,8 +29,7 @@ impl SqlStore {
         Ok(events)
     }
 
-    /// Makes some records of a person a person of their own, and keeps them apart from those that stay.
-    async fn split_person(
+    async fn split(
         &self,
         person: PersonId,
         records: &[RecordId],
@@ -61,8 +60,7 @@ impl SqlStore {
         Ok(events)
     }
 
-    /// Takes a decision back: the record is where it was before.
-    async fn undo_decision(
+    async fn undo(
         &self,
         sequence: i64,
         by: &Decider<'_>,
@@ -99,7 +97,7 @@ impl SqlStore {
         Ok(event)
     }
 
-    async fn find_as_of(
+    async fn person_as_of(
         &self,
         by: &By,
         at_us: i64,
@@ -139,8 +137,7 @@ impl SqlStore {
         Ok(Some((Person { id: parse(&person, "person")?, created_us, record_count }, records)))
     }
 
-    /// Lists and counts review tasks.
-    async fn find_tasks(
+    async fn review_tasks(
         &self,
         filter: &TaskFilter,
         after: Option<(i64, String)>,
@@ -155,7 +152,7 @@ impl SqlStore {
         Ok(rows.into_iter().map(task).collect::<Result<_, _>>()?)
     }
 
-    async fn tasks_by_reason(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error> {
+    async fn review_counts(&self, filter: &TaskFilter) -> Result<Vec<(String, i64)>, Error> {
         let mut query = QueryBuilder::<Db>::new(
             "SELECT t.reason, COUNT(*) FROM review_task t JOIN source_record r ON r.record_id = t.record_id",
         );
