@@ -71,6 +71,21 @@ pub trait Store: bulk::Import + Stewards + Send + Sync {
         limit: i64,
     ) -> Result<Vec<StoredRecord>, Error>;
 
+    /// Returns a record in the form that is compared.
+    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
+
+    /// Returns decisions after a position, in the order in which they became visible: none comes later before one that was
+    /// returned.
+    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error>;
+
+    /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
+    /// and write. What was cut short goes on where it was.
+    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;
+}
+
+/// What stewards decide and look at.
+#[async_trait]
+pub trait Stewards: Send + Sync {
     /// Moves a record to a person, by a steward's word.
     async fn link(
         &self,
@@ -88,9 +103,6 @@ pub trait Store: bulk::Import + Stewards + Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
 
-    /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
-    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;
-
     /// Decides a review task or puts it off; the same decision again is harmless.
     async fn resolve_task(
         &self,
@@ -99,21 +111,9 @@ pub trait Store: bulk::Import + Stewards + Send + Sync {
         by: &Decider<'_>,
     ) -> Result<ReviewTask, Error>;
 
-    /// Returns a record in the form that is compared.
-    async fn prepared(&self, record: RecordId) -> Result<Option<Packed>, Error>;
+    /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
+    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;
 
-    /// Returns decisions after a position, in the order in which they became visible: none comes later before one that was
-    /// returned.
-    async fn changes(&self, after: Position, limit: i64) -> Result<Vec<(Position, LinkEvent)>, Error>;
-
-    /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
-    /// and write. What was cut short goes on where it was.
-    async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;
-}
-
-/// What stewards decide and look at.
-#[async_trait]
-pub trait Stewards: Send + Sync {
     /// Returns a person as the links were at a time, with at most so many records.
     async fn person_as_of(
         &self,

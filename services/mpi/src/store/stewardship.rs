@@ -2,6 +2,97 @@
 
 #[async_trait]
 impl Stewards for SqlStore {
+    async fn link(
+        &self,
+        record: RecordId,
+        person: PersonId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(event) = replayed_event(&mut tx, attempt).await? {
+            return Ok(event);
+        }
+        let (row, record_text, _) = record_by_id(&mut tx, record).await?;
+        lock_decision(&mut tx, row, Some(person)).await?;
+        let (to, _) = resolve_person(&mut tx, &By::Person(person)).await?.ok_or(Error::PersonUnknown)?;
+        let event = relink(&mut tx, record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
+        settle(&mut tx, &record_text, &to, ReviewState::Linked, by).await?;
+        keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    async fn unlink(
+        &self,
+        record: RecordId,
+        by: &Decider<'_>,
+        attempt: Option<&Attempt>,
+    ) -> Result<LinkEvent, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        if let Some(event) = replayed_event(&mut tx, attempt).await? {
+            return Ok(event);
+        }
+        let (row, ..) = record_by_id(&mut tx, record).await?;
+        lock_decision(&mut tx, row, None).await?;
+        let (_, record_text, from) = record_by_id(&mut tx, record).await?;
+        if is_alone(&mut tx, &from).await? {
+            return Err(Error::AlreadyAlone);
+        }
+        let to = insert_person(&mut tx, by.now_us).await?;
+        let event = relink(&mut tx, record, to, LinkEventKind::Unlink, by).await?;
+        settle(&mut tx, &record_text, &from, ReviewState::KeptApart, by).await?;
+        keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    async fn resolve_task(
+        &self,
+        id: TaskId,
+        resolution: ReviewState,
+        by: &Decider<'_>,
+    ) -> Result<ReviewTask, Error> {
+        let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        let mut select = QueryBuilder::<Db>::new(TASK_COLUMNS);
+        select.push(" WHERE t.task_id = ").push_bind(id.to_string());
+        let row: Option<TaskRow> = select.build_query_as().fetch_optional(&mut *tx).await?;
+        let open = task(row.ok_or(Error::TaskUnknown)?)?;
+        if open.state == resolution {
+            return Ok(open);
+        }
+        if !matches!(open.state, ReviewState::Open | ReviewState::Deferred) {
+            return Err(Error::TaskResolved);
+        }
+        let (row, record, _) = record_by_id(&mut tx, open.record).await?;
+        lock_decision(&mut tx, row, Some(open.candidate)).await?;
+        // Another steward may have been faster.
+        let (now,): (i64,) = sqlx::query_as("SELECT state FROM review_task WHERE task_id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        if now != i64::from(open.state as i32) {
+            return Err(Error::TaskResolved);
+        }
+        if resolution == ReviewState::Linked {
+            let to = survivor(&mut tx, open.candidate).await?;
+            relink(&mut tx, open.record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
+        }
+        settle(&mut tx, &record, &open.candidate.to_string(), resolution, by).await?;
+        tx.commit().await?;
+        Ok(ReviewTask { state: resolution, ..open })
+    }
+
+    async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error> {
+        let (since,): (Option<i64>,) =
+            sqlx::query_as("SELECT MAX(decided_at) FROM link_event WHERE record_id = $1 AND sequence < $2")
+                .bind(left.record.to_string())
+                .bind(left.sequence)
+                .fetch_one(&self.pools.read)
+                .await?;
+        Ok(since.unwrap_or(left.decided_us))
+    }
+
     async fn merge(
         &self,
         from: PersonId,
