@@ -4,12 +4,21 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const SERVICES: [&str; 8] =
-    ["audit", "common", "consent", "directory", "locator", "mpi", "registry", "source"];
+const FILES: [&str; 9] = [
+    "audit/v1/audit",
+    "common/v1/common",
+    "consent/v1/consent",
+    "directory/v1/directory",
+    "locator/v1/locator",
+    "mpi/v1/mpi",
+    "mpi/v1/model",
+    "registry/v1/registry",
+    "source/v1/source",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=signpost");
-    let files = SERVICES.map(|name| format!("signpost/{name}/v1/{name}.proto"));
+    let files = FILES.map(|name| format!("signpost/{name}.proto"));
     let descriptors = protox::compile(files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;

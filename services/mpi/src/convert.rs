@@ -16,7 +16,7 @@ use signpost_proto::{
 };
 use tonic::Status;
 
-use crate::store::{By, LinkEvent, ReviewTask, TaskFilter};
+use crate::store::{By, LinkEvent, Of, ReviewTask, TaskFilter};
 
 const LIST_MAX: usize = 16;
 const TEXT_CHARS_MAX: usize = 256;
@@ -239,6 +239,15 @@ where
     text.parse().map_err(|error| invalid(at, error))
 }
 
+/// Reads whose decisions to list.
+pub(crate) fn of(of: Option<proto::list_link_events_request::Of>) -> Result<Of, Status> {
+    use proto::list_link_events_request::Of::{PersonId, RecordId};
+    match of.ok_or_else(|| invalid("of", "must be set"))? {
+        RecordId(id) => Ok(Of::Record(id_of("record_id", &id)?)),
+        PersonId(id) => Ok(Of::Person(id_of("person_id", &id)?)),
+    }
+}
+
 pub(crate) fn reason(reason: &str) -> Result<(), Status> {
     let long = reason.chars().count() > REASON_CHARS_MAX;
     if reason.trim().is_empty() || long || reason.chars().any(char::is_control) {
@@ -249,19 +258,20 @@ pub(crate) fn reason(reason: &str) -> Result<(), Status> {
 
 impl From<LinkEvent> for proto::LinkEvent {
     fn from(event: LinkEvent) -> Self {
-        let LinkEvent { sequence, record, reference, from, to, kind, bits, model_version, actor, decided_us } =
-            event;
         Self {
-            sequence,
-            record_id: record.to_string(),
-            record: Some(reference_to_proto(&reference)),
-            from_person_id: from.map(|id| id.to_string()).unwrap_or_default(),
-            to_person_id: to.to_string(),
-            kind: kind.into(),
-            weight_bits: bits,
-            model_version,
-            actor,
-            decided_at: Some(clock::micros_to_proto(decided_us)),
+            sequence: event.sequence,
+            record_id: event.record.to_string(),
+            record: Some(reference_to_proto(&event.reference)),
+            from_person_id: event.from.map(|id| id.to_string()).unwrap_or_default(),
+            to_person_id: event.to.to_string(),
+            kind: event.kind.into(),
+            weight_bits: event.bits,
+            model_version: event.model_version,
+            actor: event.actor,
+            decided_at: Some(clock::micros_to_proto(event.decided_us)),
+            undoes: event.undoes.unwrap_or_default(),
+            reason: event.reason,
+            candidate_person_id: event.candidate.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -312,6 +322,7 @@ pub(crate) fn explanation(explanation: Explanation) -> proto::ExplainMatchRespon
         household,
         unrelated,
         rule: rule.to_owned(),
+        ..proto::ExplainMatchResponse::default()
     }
 }
 

@@ -33,6 +33,31 @@ pub enum Error {
     /// There is no such decision.
     #[error("there is no such decision")]
     EventUnknown,
+    /// There was nobody to compare the record with.
+    #[error("the decision compared the record with nobody: it founded a person, or the others have left")]
+    NothingCompared,
+    /// A model could not be learnt.
+    #[error("the model could not be learnt")]
+    TrainingFailed,
+    /// There is no such model.
+    #[error("there is no such model")]
+    ModelUnknown,
+    /// A model of this name is there.
+    #[error("a model of this name is there: choose another")]
+    ModelExists,
+    /// Another model is being learnt.
+    #[error("another model is being learnt: wait for it, or discard it")]
+    TrainingUnderWay,
+    /// The model is not in a state for this.
+    #[error(
+        "the state of the model does not allow it: it must be ready, or have been in force to be put in force again"
+    )]
+    ModelNotReady,
+    /// Another model is in force than the changes were found against.
+    #[error(
+        "another model came into force since it was learnt, so its changes are not the true ones: learn again"
+    )]
+    ModelOutdated,
     /// The record is its person's only one.
     #[error("the record is the only one of its person")]
     AlreadyAlone,
@@ -57,6 +82,13 @@ impl From<Error> for Status {
             Error::NothingBefore => status::precondition("NOTHING_BEFORE", text),
             Error::DecidedSince => status::precondition("DECIDED_SINCE", text),
             Error::EventUnknown => status::not_found("EVENT_UNKNOWN", text),
+            Error::NothingCompared => status::precondition("NOTHING_COMPARED", text),
+            Error::TrainingFailed => status::precondition("TRAINING_FAILED", text),
+            Error::ModelUnknown => status::not_found("MODEL_UNKNOWN", text),
+            Error::ModelExists => status::already_exists("MODEL_EXISTS", text),
+            Error::TrainingUnderWay => status::precondition("TRAINING_UNDER_WAY", text),
+            Error::ModelNotReady => status::precondition("MODEL_NOT_READY", text),
+            Error::ModelOutdated => status::precondition("MODEL_OUTDATED", text),
             Error::AlreadyAlone => status::precondition("ALREADY_ALONE", text),
         }
     }

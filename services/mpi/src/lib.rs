@@ -3,12 +3,15 @@
 //! A record is stored with the decision that linked it in one transaction, and acknowledged after the commit.
 //! Decisions are kept as events. The index knows nothing of documents or consent.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use signpost_common::{
     clock::SharedClock, db, hash::Blinder, lifecycle::Lifecycle, rpc::audit::AuditTrail, seal::KeyEncryption,
 };
-use signpost_proto::mpi::v1::master_patient_index_service_server::MasterPatientIndexServiceServer;
+use signpost_proto::mpi::v1::{
+    master_patient_index_service_server::MasterPatientIndexServiceServer,
+    matching_model_service_server::MatchingModelServiceServer,
+};
 use tonic::service::Routes;
 
 pub mod domain;
@@ -19,6 +22,8 @@ mod convert;
 mod error;
 mod feed;
 mod golden;
+mod models;
+mod retrain;
 mod service;
 mod watch;
 
@@ -53,14 +58,31 @@ pub struct Deps {
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let now_us = deps.clock.now().as_microsecond();
     let store = store::open(&config.database, config.sealing, now_us).await?;
-    onboard::finish(store.as_ref()).await?;
-    let store = Arc::from(store);
+    onboard::finish(store.as_ref()).await.map_err(at_start)?;
     let index = domain::Index::new(config.blinder, config.matching);
+    let index = retrain::adopt(store.as_ref(), index, now_us).await.map_err(at_start)?;
     let Deps { audit, clock, lifecycle } = deps;
-    let decided = Arc::default();
-    let service = service::Service { store, index: Arc::new(index), audit, clock, lifecycle, decided };
+    let service = service::Service {
+        store: Arc::from(store),
+        engine: Arc::new(RwLock::new(Arc::new(index))),
+        audit,
+        clock,
+        lifecycle,
+        decided: Arc::default(),
+        promoted: Arc::default(),
+    };
+    service.lifecycle.spawn(retrain::follow(service.clone()));
+    let models = MatchingModelServiceServer::new(service.clone());
     let server = MasterPatientIndexServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    Ok(Routes::new(server))
+    Ok(Routes::new(server).add_service(models))
+}
+
+/// Before anybody can ask for anything, only the database can fail.
+fn at_start(error: store::Error) -> db::Error {
+    match error {
+        store::Error::Database(error) => error,
+        _ => db::Error::Corrupt("index"),
+    }
 }
 
 /// Brings the schema up to date and does nothing else.

@@ -8,10 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use prost::Message;
-use signpost_common::{
-    db,
-    id::{PersonId, RecordId, RecordRef},
-};
+use signpost_common::id::{PersonId, RecordId, RecordRef};
 use signpost_linkage::{
     Model, Packed,
     bulk::{self, Constraints, Corpus},
@@ -26,8 +23,9 @@ use crate::{
         Change, Incoming, Index, Review, Snapshot, Target,
         bulk::{Held, Plan, Records, plan},
     },
+    retrain,
     store::{
-        Decider, Error, Store,
+        Decider, ENGINE, Error, Store,
         bulk::{NewRecord, StoredRecord},
     },
 };
@@ -120,13 +118,8 @@ pub fn read(
 }
 
 /// Writes the keys of records that an import left without, so that nobody is overlooked.
-pub(crate) async fn finish(store: &dyn Store) -> Result<(), db::Error> {
-    let written = store.insert_pending_keys(KEYS_AT_ONCE, &|_, _| {}).await;
-    match written {
-        Err(Error::Database(error)) => Err(error),
-        Err(_) => Err(db::Error::Corrupt("import")),
-        Ok(_) => Ok(()),
-    }
+pub(crate) async fn finish(store: &dyn Store) -> Result<(), Error> {
+    store.insert_pending_keys(KEYS_AT_ONCE, &|_, _| {}).await.map(drop)
 }
 
 /// Takes records into the index and returns what became of them, by member.
@@ -140,12 +133,9 @@ pub async fn run(
     options: Options<'_>,
     progress: &Progress<'_>,
 ) -> Result<BTreeMap<String, Counts>, Error> {
-    let by = Decider {
-        actor: "engine",
-        reason: "bulk import",
-        model_version: &options.model.version,
-        now_us: options.now_us,
-    };
+    let (version, _) = retrain::keep(store, options.model, options.now_us).await?;
+    let by =
+        Decider { actor: ENGINE, reason: "bulk import", model_version: &version, now_us: options.now_us };
     let (held, packed) = known(store, records, progress).await?;
     let asked = store.asked().await?.into_iter().collect();
     let corpus = records.corpus(&packed);
@@ -242,11 +232,7 @@ fn decided(
     progress(Step::Block, 0, 0);
     // What is nobody's in these records is no evidence, whatever the model knows.
     let mut placeholders = Placeholders::find(&corpus);
-    placeholders.phones.extend(&model.placeholders.phones);
-    placeholders.emails.extend(&model.placeholders.emails);
-    placeholders.identifiers.extend(&model.placeholders.identifiers);
-    placeholders.addresses.extend(&model.placeholders.addresses);
-    placeholders.birth_dates.extend(&model.placeholders.birth_dates);
+    placeholders.extend(&model.placeholders);
     let corpus = corpus.map(|record| placeholders.strip(record));
     let blocked = bulk::block(&corpus);
     progress(Step::Link, 0, 0);

@@ -1,7 +1,12 @@
 //! The handlers: authorise, convert, call, convert.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use prost::Message;
 use signpost_common::{
@@ -29,24 +34,49 @@ use crate::{
     error::Error,
     feed, golden,
     golden::Said,
-    store::{By, Decider, ENGINE, LinkEvent, Person, Registered, ReviewTask, Store, StoredRecord},
+    retrain,
+    store::{
+        By, Compared, Decider, ENGINE, Evidence, LinkEvent, Person, Registered, ReviewTask, Store,
+        StoredRecord,
+    },
     watch,
 };
+
+/// Records whose disclosures are asked for at once.
+const DISCLOSURES_ASKED_AT_ONCE: usize = 8;
 
 const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
 
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) index: Arc<Index>,
+    /// The engine with the model that decides; use [`Service::index`].
+    pub(crate) engine: Arc<RwLock<Arc<Index>>>,
     pub(crate) audit: AuditTrail,
     pub(crate) clock: SharedClock,
     pub(crate) lifecycle: Lifecycle,
     /// Told when this process has decided something.
     pub(crate) decided: Arc<Notify>,
+    /// Told when a model was promoted here.
+    pub(crate) promoted: Arc<Notify>,
 }
 
 impl Service {
+    /// Returns the engine with the model that decides.
+    pub(crate) fn index(&self) -> Arc<Index> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Decides by another model from now on.
+    pub(crate) fn replace_index(&self, index: Index) {
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+    }
+
+    /// Returns the time, microseconds since 1970.
+    pub(crate) fn now_us(&self) -> i64 {
+        self.clock.now().as_microsecond()
+    }
+
     /// Reads a record of the calling member.
     pub(crate) fn incoming(
         &self,
@@ -61,7 +91,7 @@ impl Service {
             return Err(status::invalid("demographics.names", "must have at least one name"));
         }
         let stored = demographics.as_ref().map(Message::encode_to_vec).unwrap_or_default();
-        Ok(self.index.incoming(reference, &record, stored))
+        Ok(self.index().incoming(reference, &record, stored))
     }
 
     /// Stores records, each linked as the engine decides, in one transaction.
@@ -70,13 +100,10 @@ impl Service {
         batch: &[Incoming],
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Status> {
-        let decide = |record: &Incoming, snapshot| self.index.register(record, snapshot);
-        let by = Decider {
-            actor: ENGINE,
-            reason: "",
-            model_version: &self.index.model.version,
-            now_us: self.clock.now().as_microsecond(),
-        };
+        let index = self.index();
+        let decide = |record: &Incoming, snapshot| index.register(record, snapshot);
+        let (model_version, now_us) = (&index.model.version, self.now_us());
+        let by = Decider { actor: ENGINE, reason: "", model_version, now_us };
         let registered = self.store.register(batch, &decide, &by, attempt).await?;
         self.decided.notify_waiters();
         Ok(registered)
@@ -96,19 +123,53 @@ impl Service {
             .await
     }
 
-    /// Returns what was disclosed of records while they were with the persons that they have left, newest first.
-    async fn disclosed(&self, context: &Context, left: &[LinkEvent]) -> Result<Vec<Disclosure>, Status> {
-        let mut disclosures = BTreeMap::new();
-        for event in left {
-            let since = Timestamp::from_microsecond(self.store.linked_since(event).await?);
+    /// Returns what was disclosed of records while they were with the persons that they have left, newest first, and whether
+    /// some of it may be missing: the decision is made, whatever the audit log answers.
+    async fn disclosed(&self, context: &Context, left: &[LinkEvent]) -> (Vec<Disclosure>, bool) {
+        let told = left.iter().cloned().map(|event| async move {
+            let since = Timestamp::from_microsecond(self.store.linked_since(&event).await?);
             let since = since.map_err(|_| Status::internal("a stored time cannot be read"))?;
             let patient = convert::reference_to_proto(&event.reference);
-            for disclosure in self.audit.disclosures(context, patient, since).await? {
-                let sequence = disclosure.logged.as_ref().map_or(0, |logged| logged.sequence);
-                disclosures.insert(Reverse(sequence), disclosure);
+            self.audit.disclosures(context, patient, since).await
+        });
+        let told: Vec<Result<_, Status>> =
+            stream::iter(told).buffer_unordered(DISCLOSURES_ASKED_AT_ONCE).collect().await;
+        let (mut disclosures, mut incomplete) = (BTreeMap::new(), false);
+        for told in told {
+            match told {
+                Ok(some) => disclosures.extend(some.into_iter().map(|disclosure| {
+                    let sequence = disclosure.logged.as_ref().map_or(0, |logged| logged.sequence);
+                    (Reverse(sequence), disclosure)
+                })),
+                Err(error) => {
+                    tracing::error!(code = ?error.code(), "disclosures through a wrong link could not be listed");
+                    incomplete = true;
+                }
             }
         }
-        Ok(disclosures.into_values().collect())
+        (disclosures.into_values().collect(), incomplete)
+    }
+
+    /// Explains a decision by the model of its day.
+    async fn explain_decision(&self, sequence: i64) -> Result<proto::ExplainMatchResponse, Status> {
+        let Evidence { event, record, others } = self.store.evidence(sequence).await?;
+        let now = self.index();
+        // Where a steward decided, the model of today says what it would.
+        let index = match event.model_version.as_str() {
+            "" => now,
+            version if version == now.model.version => now,
+            version => Arc::new(retrain::load(self.store.as_ref(), &now, version).await?),
+        };
+        let weight = |other: &Compared| index.model.score(record.prepared.view(), other.prepared.view()).bits;
+        let likeliest = others.into_iter().max_by(|a, b| weight(a).total_cmp(&weight(b)));
+        let other = likeliest.ok_or(Error::NothingCompared)?;
+        let explanation = explain(&index.model, THRESHOLDS, record.prepared.view(), other.prepared.view());
+        Ok(proto::ExplainMatchResponse {
+            changed_since: record.updated_us.max(other.updated_us) > event.decided_us,
+            other_record_id: other.id.to_string(),
+            event: Some(event.into()),
+            ..convert::explanation(explanation)
+        })
     }
 
     /// Returns a person when the caller may know of it: a member only when it holds one of its records.
@@ -159,9 +220,9 @@ impl Service {
     }
 }
 
-fn decider<'a>(service: &'a Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
-    let now_us = service.clock.now().as_microsecond();
-    Decider { actor, reason, model_version: &service.index.model.version, now_us }
+/// A steward decides, whatever the model.
+fn decider<'a>(service: &Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
+    Decider { actor, reason, model_version: "", now_us: service.now_us() }
 }
 
 impl From<Registered> for proto::RegisterPatientResponse {
@@ -181,7 +242,7 @@ impl MasterPatientIndexService for Service {
         let request = request.into_inner();
         let incoming = self.incoming(&context, &request)?;
         let attempt = Attempt::new(&context.actor(), "RegisterPatient", &request.request_id, &request);
-        let attempt = attempt.map(|attempt| attempt.blinded(&self.index.blinder));
+        let attempt = attempt.map(|attempt| attempt.blinded(&self.index().blinder));
         let registered = self.store_all(&[incoming], attempt.as_ref()).await?.pop();
         let registered = registered.ok_or_else(|| Status::internal("nothing was registered"))?;
         Ok(Response::new(registered.into()))
@@ -205,10 +266,11 @@ impl MasterPatientIndexService for Service {
         let proto::MatchPatientRequest { demographics } = request.into_inner();
         let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
         convert::enough_to_match(&record)?;
-        let (prepared, keys) = self.index.prepare(&record);
+        let index = self.index();
+        let (prepared, keys) = index.prepare(&record);
         let (candidates, overfull) = self.store.candidates(&keys).await?;
         let mut response = proto::MatchPatientResponse::default();
-        let outcome = match self.index.decide(prepared.view(), &candidates, overfull) {
+        let outcome = match index.decide(prepared.view(), &candidates, overfull) {
             Decision::Link { person, score } => {
                 response.person_id = person.to_string();
                 response.probability = score.probability();
@@ -222,7 +284,7 @@ impl MasterPatientIndexService for Service {
             }
         };
         if context.operator {
-            let ranked = self.index.rank(prepared.view(), &candidates).into_iter();
+            let ranked = index.rank(prepared.view(), &candidates).into_iter();
             let candidate = |(person, probability): (PersonId, _)| proto::MatchCandidate {
                 person_id: person.to_string(),
                 probability,
@@ -333,8 +395,10 @@ impl MasterPatientIndexService for Service {
         let by = decider(self, &actor, &message.reason);
         let event = self.store.unlink(record, &by, attempt.as_ref()).await?;
         self.decided.notify_waiters();
-        let disclosures = self.disclosed(&context, std::slice::from_ref(&event)).await?;
-        Ok(Response::new(proto::UnlinkResponse { event: Some(event.into()), disclosures }))
+        let (disclosures, disclosures_incomplete) =
+            self.disclosed(&context, std::slice::from_ref(&event)).await;
+        let event = Some(event.into());
+        Ok(Response::new(proto::UnlinkResponse { event, disclosures, disclosures_incomplete }))
     }
 
     async fn merge(
@@ -370,10 +434,10 @@ impl MasterPatientIndexService for Service {
         let by = decider(self, &actor, &message.reason);
         let events = self.store.split(person, &records, &by, attempt.as_ref()).await?;
         self.decided.notify_waiters();
-        let disclosures = self.disclosed(&context, &events).await?;
+        let (disclosures, disclosures_incomplete) = self.disclosed(&context, &events).await;
         let person_id = events.first().map(|event| event.to.to_string()).unwrap_or_default();
         let events = events.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::SplitResponse { person_id, events, disclosures }))
+        Ok(Response::new(proto::SplitResponse { person_id, events, disclosures, disclosures_incomplete }))
     }
 
     async fn undo(
@@ -392,8 +456,26 @@ impl MasterPatientIndexService for Service {
         let by = decider(self, &actor, &message.reason);
         let event = self.store.undo(message.sequence, &by, attempt.as_ref()).await?;
         self.decided.notify_waiters();
-        let disclosures = self.disclosed(&context, std::slice::from_ref(&event)).await?;
-        Ok(Response::new(proto::UndoResponse { event: Some(event.into()), disclosures }))
+        let (disclosures, disclosures_incomplete) =
+            self.disclosed(&context, std::slice::from_ref(&event)).await;
+        let event = Some(event.into());
+        Ok(Response::new(proto::UndoResponse { event, disclosures, disclosures_incomplete }))
+    }
+
+    async fn list_link_events(
+        &self,
+        request: Request<proto::ListLinkEventsRequest>,
+    ) -> Result<Response<proto::ListLinkEventsResponse>, Status> {
+        let mut request = request.into_inner();
+        let limit = page::size(std::mem::take(&mut request.page_size))?;
+        let page_token = std::mem::take(&mut request.page_token);
+        let query = request.encode_to_vec();
+        let of = convert::of(request.of)?;
+        let before = page::number(&query, &page_token)?.unwrap_or(i64::MAX);
+        let mut events = self.store.decisions(&of, before, limit + 1).await?;
+        let next_page_token = page::cut(&query, &mut events, limit, |event| event.sequence.to_string());
+        let events = events.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListLinkEventsResponse { events, next_page_token }))
     }
 
     async fn list_review_tasks(
@@ -446,12 +528,18 @@ impl MasterPatientIndexService for Service {
         &self,
         request: Request<proto::ExplainMatchRequest>,
     ) -> Result<Response<proto::ExplainMatchResponse>, Status> {
-        let proto::ExplainMatchRequest { left_record_id, right_record_id } = request.into_inner();
+        let proto::ExplainMatchRequest { left_record_id, right_record_id, sequence } = request.into_inner();
+        if sequence != 0 {
+            if !(left_record_id.is_empty() && right_record_id.is_empty()) {
+                return Err(status::invalid("sequence", "must be set alone, or two records"));
+            }
+            return Ok(Response::new(self.explain_decision(sequence).await?));
+        }
         let left: RecordId = convert::id_of("left_record_id", &left_record_id)?;
         let right: RecordId = convert::id_of("right_record_id", &right_record_id)?;
         let left = self.store.prepared(left).await?.ok_or(Error::RecordUnknown)?;
         let right = self.store.prepared(right).await?.ok_or(Error::RecordUnknown)?;
-        let explanation = explain(&self.index.model, THRESHOLDS, left.view(), right.view());
+        let explanation = explain(&self.index().model, THRESHOLDS, left.view(), right.view());
         Ok(Response::new(convert::explanation(explanation)))
     }
 

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use signpost_common::rpc::{Context, page, status};
-use signpost_proto::mpi::v1::WatchIdentityChangesResponse;
+use signpost_proto::mpi::v1::{LinkEvent, WatchIdentityChangesResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -106,7 +106,12 @@ async fn follow(
                 continue;
             }
             let resume_token = page::token(query.as_bytes(), &position.to_string());
-            let change = WatchIdentityChangesResponse { event: Some(event.into()), resume_token };
+            let mut event = LinkEvent::from(event);
+            if !context.operator {
+                // What stewards say among themselves.
+                (event.reason, event.candidate_person_id) = Default::default();
+            }
+            let change = WatchIdentityChangesResponse { event: Some(event), resume_token };
             if sender.send(Ok(change)).await.is_err() {
                 return Status::cancelled("nobody listens");
             }

@@ -44,8 +44,10 @@ const FAMILIES: [&str; 8] = [
 
 const GIVEN: [&str; 5] = ["Leopold", "Wilhelmina", "Bartholomew", "Quentin", "Theodora"];
 
-fn index() -> Index {
-    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
+fn index() -> &'static Index {
+    static INDEX: LazyLock<Index> =
+        LazyLock::new(|| Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default()));
+    &INDEX
 }
 
 /// A person of forty, each with another name, birth date and home.
@@ -82,7 +84,7 @@ fn records<'a>(rows: impl IntoIterator<Item = (&'a str, String, Demographics)>) 
     let mut records = Records::default();
     let now = Timestamp::from_microsecond(NOW_US).unwrap();
     for (member, local, demographics) in rows {
-        assert!(records.push(&onboard::read(&index(), member, &local, &demographics, now).unwrap()));
+        assert!(records.push(&onboard::read(index(), member, &local, &demographics, now).unwrap()));
     }
     records
 }
@@ -102,7 +104,7 @@ async fn import(
 ) -> BTreeMap<String, Counts> {
     let index = index();
     let options = Options { records_at_once: 10, keys_at_once: 50, ..Options::new(&index.model, NOW_US) };
-    onboard::run(store, &index, records, options, progress).await.unwrap()
+    onboard::run(store, index, records, options, progress).await.unwrap()
 }
 
 async fn holder(store: &dyn Store, member: &str, local: &str) -> PersonId {
@@ -221,7 +223,7 @@ async fn who_is_there_is_respected(store: &dyn Store) {
     let moved = Demographics { phones: vec!["6175550000".into()], ..person(0) };
     let rows = [("west", "w0", moved.clone()), ("north", "0", moved), ("west", "w1", person(1))];
     for (member, local, demographics) in rows {
-        let incoming = onboard::read(&index, member, local, &demographics, now).unwrap();
+        let incoming = onboard::read(index, member, local, &demographics, now).unwrap();
         let decide = |record: &_, snapshot| index.register(record, snapshot);
         store.register(&[incoming], &decide, &by, None).await.unwrap();
     }

@@ -5,7 +5,7 @@
 use std::{
     panic::AssertUnwindSafe,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, LazyLock, atomic::Ordering},
 };
 
 use futures_util::FutureExt;
@@ -23,9 +23,8 @@ use signpost_mpi::{
 
 const ENGINE: Decider<'static> = Decider { actor: "engine", reason: "", model_version: "1", now_us: 5 };
 
-fn index() -> Index {
-    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
-}
+static INDEX: LazyLock<Index> =
+    LazyLock::new(|| Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default()));
 
 fn incoming(number: u32) -> Incoming {
     let name = Name { given: vec!["Zebulon".into()], family: "Quartermaine".into(), ..Name::default() };
@@ -39,12 +38,11 @@ fn incoming(number: u32) -> Incoming {
         ..Record::default()
     };
     let reference = RecordRef::new("north".parse().unwrap(), &number.to_string()).unwrap();
-    index().incoming(reference, &record, format!("Zebulon Quartermaine 219-00-{number:04}").into_bytes())
+    INDEX.incoming(reference, &record, format!("Zebulon Quartermaine 219-00-{number:04}").into_bytes())
 }
 
 async fn register(store: &dyn Store, numbers: impl IntoIterator<Item = u32>) -> Vec<RecordId> {
-    let index = index();
-    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    let decide = |record: &Incoming, snapshot| INDEX.register(record, snapshot);
     let batch: Vec<_> = numbers.into_iter().map(incoming).collect();
     let registered = store.register(&batch, &decide, &ENGINE, None).await.unwrap();
     registered.into_iter().map(|registered| registered.record).collect()
@@ -120,6 +118,28 @@ async fn keys_rotate_while_others_write() {
         }
         assert_eq!(rotate(&*two).await.newest, 3);
         is_readable(&*one, 5, records[5]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_writes_the_other_way_round_and_a_rotation_do_not_wait_for_each_other() {
+    // SQLite has one writer at a time.
+    if let Some(location) = db::scratch_postgres("mpi_sealing") {
+        let wrapping: Arc<dyn KeyEncryption> = Arc::new(FileKeys::random());
+        let (one, two) = (open(&location, &wrapping).await, open(&location, &wrapping).await);
+        register(&*one, 0..200).await;
+        let writing = tokio::spawn(async move {
+            for round in 0..10u8 {
+                let changed = |number| Incoming { demographics: vec![round], ..incoming(number) };
+                let batch: Vec<Incoming> = (0..200).rev().map(changed).collect();
+                let decide = |record: &Incoming, snapshot| INDEX.register(record, snapshot);
+                two.register(&batch, &decide, &ENGINE, None).await.unwrap();
+            }
+        });
+        while !writing.is_finished() {
+            rotate(&*one).await;
+        }
+        writing.await.unwrap();
     }
 }
 

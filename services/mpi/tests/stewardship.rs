@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use signpost_common::{
@@ -16,9 +16,12 @@ use signpost_common::{
 use signpost_linkage::{Date, Name, Record};
 use signpost_mpi::{
     domain::{Incoming, Index, Matching},
-    store::{self, By, Decider, Error, LinkEvent, Position, Registered, Store, TaskFilter},
+    store::{self, By, Decider, Error, LinkEvent, Of, Position, Registered, Store, TaskFilter},
 };
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
+
+static INDEX: LazyLock<Index> =
+    LazyLock::new(|| Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default()));
 
 const BY_ENGINE: Decider<'static> =
     Decider { actor: store::ENGINE, reason: "", model_version: "1", now_us: 5 };
@@ -26,18 +29,16 @@ const STEWARD: Decider<'static> =
     Decider { actor: "op/sam", reason: "looked", model_version: "1", now_us: 9 };
 
 fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &str) -> Incoming {
-    let index = Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default());
     let name = Name { given: vec![given.into()], family: family.into(), ..Name::default() };
     let birth_dates = Date::parse(birth_date).into_iter().collect();
     let phones = vec!["617 555 0101".into()];
     let record = Record { names: vec![name], birth_dates, phones, ..Record::default() };
     let reference = RecordRef::new(member.parse().unwrap(), local).unwrap();
-    index.incoming(reference, &record, format!("{given} {family} {birth_date}").into_bytes())
+    INDEX.incoming(reference, &record, format!("{given} {family} {birth_date}").into_bytes())
 }
 
 async fn register(store: &dyn Store, record: Incoming) -> Registered {
-    let index = Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default());
-    let decide = move |record: &Incoming, snapshot| index.register(record, snapshot);
+    let decide = |record: &Incoming, snapshot| INDEX.register(record, snapshot);
     store.register(&[record], &decide, &BY_ENGINE, None).await.unwrap().pop().unwrap()
 }
 
@@ -172,6 +173,7 @@ async fn a_person_is_shown_as_it_was() {
         assert_eq!(at(By::Person(split[0].to), 8).await, None);
         store.merge(one.person, split[0].to, &STEWARD, None).await.unwrap();
         assert_eq!(at(By::Person(one.person), 8).await, Some((one.person, 2)), "an old id stands for itself");
+        assert_eq!(at(By::Person(one.person), 9).await, Some((split[0].to, 2)), "then for its survivor");
     }
 }
 
@@ -222,29 +224,119 @@ async fn tasks_are_listed_counted_and_put_off() {
     }
 }
 
-/// What the log of decisions says: whose each record is, and to whom a person without records resolves.
+/// What the log of decisions says: whose each record is, who left whom last, and what stewards' words are.
 #[derive(Default)]
 struct Replayed {
     person_of: BTreeMap<RecordId, PersonId>,
-    merged: BTreeMap<PersonId, PersonId>,
-    came_from: BTreeMap<PersonId, BTreeSet<PersonId>>,
+    left_last: BTreeMap<PersonId, RecordId>,
+    /// True for a link, false for what is kept apart.
+    words: BTreeMap<(RecordId, PersonId), bool>,
+    /// The word that each decision spoke, and what it was before.
+    spoken: BTreeMap<i64, (PersonId, Option<bool>)>,
 }
 
 impl Replayed {
-    fn apply(&mut self, record: RecordId, from: Option<PersonId>, to: PersonId) {
-        if let Some(survivor) = self.merged.remove(&to) {
-            let came = self.came_from.get(&to).cloned().unwrap_or_default();
-            let back =
-                self.merged.iter_mut().filter(|(person, into)| **into == survivor && came.contains(person));
-            back.for_each(|(_, into)| *into = to);
+    fn apply(&mut self, event: &LinkEvent) {
+        self.person_of.insert(event.record, event.to);
+        if let Some(from) = event.from.filter(|from| *from != event.to) {
+            self.left_last.insert(from, event.record);
         }
-        self.person_of.insert(record, to);
-        let Some(from) = from else { return };
-        self.came_from.entry(to).or_default().insert(from);
-        if from != to && !self.person_of.values().any(|person| *person == from) {
-            self.merged.values_mut().filter(|into| **into == from).for_each(|into| *into = to);
-            self.merged.insert(from, to);
+        let Some(candidate) = event.candidate else { return };
+        let before = self.words.get(&(event.record, candidate)).copied();
+        let now = match event.kind {
+            LinkEventKind::Undo => match self.spoken.get(&event.undoes.unwrap()) {
+                Some((undone, before)) if *undone == candidate => *before,
+                // The engine's decision had no word.
+                _ => Some(false),
+            },
+            LinkEventKind::Link | LinkEventKind::Merge => Some(true),
+            _ => Some(false),
+        };
+        self.spoken.insert(event.sequence, (candidate, before));
+        match now {
+            Some(word) => self.words.insert((event.record, candidate), word),
+            None => self.words.remove(&(event.record, candidate)),
+        };
+    }
+
+    /// Whom an id resolves to: itself while it has records, then where the record is that left it last.
+    fn resolved(&self, person: PersonId) -> PersonId {
+        match self.left_last.get(&person) {
+            Some(record) if !self.person_of.values().any(|other| *other == person) => self.person_of[record],
+            _ => person,
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_back_is_as_it_was_and_so_is_a_word() {
+    for store in databases().await {
+        let stranger = register(&*store, incoming("east", "1", "Rosa", "Delgado", "1990-09-09")).await;
+        let omar = register(&*store, incoming("north", "1", "Omar", "Haddad", "1971-06-07")).await;
+        let words = || async { store.words().await.unwrap() };
+        let link = store.link(omar.record, stranger.person, &STEWARD, None).await.unwrap();
+        let linked = words().await;
+        assert_eq!(
+            linked.iter().map(|word| (word.record, word.linked)).collect::<Vec<_>>(),
+            [(omar.record, true)]
+        );
+        let undone = store.undo(link.sequence, &STEWARD, None).await.unwrap();
+        assert_eq!((undone.undoes, undone.to), (Some(link.sequence), omar.person));
+        assert_eq!(words().await, [], "nothing was said before");
+        let again = store.undo(undone.sequence, &STEWARD, None).await.unwrap();
+        assert_eq!((again.to, words().await), (stranger.person, linked), "what was taken back stands again");
+
+        // A later decision is taken back first, then the earlier one can be.
+        let unlinked = store.unlink(omar.record, &STEWARD, None).await.unwrap();
+        let early = store.undo(again.sequence, &STEWARD, None).await;
+        assert!(matches!(early, Err(Error::DecidedSince)));
+        store.undo(unlinked.sequence, &STEWARD, None).await.unwrap();
+        let back = store.undo(again.sequence, &STEWARD, None).await.unwrap();
+        assert_eq!((back.to, words().await), (omar.person, vec![]));
+        let history = store.decisions(&Of::Record(omar.record), i64::MAX, 10).await.unwrap();
+        let kinds: Vec<_> = history.iter().rev().map(|event| event.kind).collect();
+        let undo = LinkEventKind::Undo;
+        let (create, link) = (LinkEventKind::Create, LinkEventKind::Link);
+        assert_eq!(kinds, [create, link, undo, undo, LinkEventKind::Unlink, undo, undo]);
+        assert_eq!(history[0].reason, "looked");
+        let of_person = store.decisions(&Of::Person(stranger.person), history[1].sequence, 2).await.unwrap();
+        assert_eq!(of_person.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn who_is_kept_apart_by_a_task_may_be_asked_about_again() {
+    for store in databases().await {
+        register(&*store, incoming("north", "1", "Jerome", "Holdsworth Sr", "2015-01-20")).await;
+        register(&*store, incoming("south", "1", "Jerome", "Holdsworth Jr", "2015-01-20")).await;
+        let open = TaskFilter::in_state(ReviewState::Open);
+        let task = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
+        store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD).await.unwrap();
+        let apart = store.decisions(&Of::Record(task.record), i64::MAX, 1).await.unwrap().remove(0);
+        assert_eq!((apart.kind, apart.candidate), (LinkEventKind::KeepApart, Some(task.candidate)));
+        assert_eq!(apart.from, Some(apart.to), "it stays where it is");
+        store.undo(apart.sequence, &STEWARD, None).await.unwrap();
+        let again = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
+        assert_eq!((again.id, store.words().await.unwrap()), (task.id, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_decision_shows_what_spoke_for_it() {
+    for store in databases().await {
+        let record = |member| incoming(member, "1", "Omar", "Haddad", "1971-06-07");
+        let (one, two) = (register(&*store, record("north")).await, register(&*store, record("south")).await);
+        let linked = store.decisions(&Of::Record(two.record), i64::MAX, 1).await.unwrap().remove(0);
+        let later = register(&*store, record("east")).await;
+        assert_eq!(later.person, one.person);
+        let evidence = store.evidence(linked.sequence).await.unwrap();
+        assert_eq!((evidence.record.id, evidence.event), (two.record, linked));
+        let others: Vec<_> = evidence.others.iter().map(|other| other.id).collect();
+        assert_eq!(others, [one.record], "who came later spoke for nothing");
+        let unlinked = store.unlink(one.record, &STEWARD, None).await.unwrap();
+        let others = store.evidence(unlinked.sequence).await.unwrap().others;
+        assert_eq!(others.len(), 2, "those that it was taken from");
+        assert!(matches!(store.evidence(4711).await, Err(Error::EventUnknown)));
     }
 }
 
@@ -276,7 +368,7 @@ async fn the_log_of_decisions_tells_the_present_state() {
                 1 => store.unlink(a.record, &STEWARD, None).await.map(drop),
                 2 => store.merge(from, to, &STEWARD, None).await.map(drop),
                 3 => store.split(from, &[a.record], &STEWARD, None).await.map(drop),
-                _ => store.undo(1 + next(60) as i64, &STEWARD, None).await.map(drop),
+                _ => store.undo(1 + next(120) as i64, &STEWARD, None).await.map(drop),
             };
             done += usize::from(decided.is_ok());
         }
@@ -292,7 +384,7 @@ async fn the_log_of_decisions_tells_the_present_state() {
         };
         for event in log_until(&*store, last).await {
             seen.extend(event.from.into_iter().chain([event.to]));
-            replayed.apply(event.record, event.from, event.to);
+            replayed.apply(&event);
         }
         for (number, record) in records.iter().enumerate() {
             let reference = RecordRef::new("north".parse().unwrap(), &number.to_string()).unwrap();
@@ -300,8 +392,18 @@ async fn the_log_of_decisions_tells_the_present_state() {
         }
         for person in seen {
             let now = store.person(&By::Person(person)).await.unwrap().unwrap().id;
-            assert_eq!(now, replayed.merged.get(&person).copied().unwrap_or(person));
+            assert_eq!(now, replayed.resolved(person));
         }
+        let said = |(record, person, linked): (RecordId, PersonId, bool)| {
+            (record, replayed.resolved(person), linked)
+        };
+        let expected: BTreeSet<_> =
+            replayed.words.iter().map(|((r, p), linked)| said((*r, *p, *linked))).collect();
+        let words = store.words().await.unwrap().into_iter();
+        assert_eq!(
+            words.map(|word| (word.record, word.person, word.linked)).collect::<BTreeSet<_>>(),
+            expected
+        );
     }
 }
 

@@ -28,8 +28,10 @@ async fn opened(location: &Location) -> Box<dyn Store> {
     store::open(location, WRAPPING.clone(), 1).await.unwrap()
 }
 
-fn index() -> Index {
-    Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default())
+fn index() -> &'static Index {
+    static INDEX: LazyLock<Index> =
+        LazyLock::new(|| Index::new(Blinder::new(&[7; 32]).unwrap(), Matching::default()));
+    &INDEX
 }
 
 fn incoming(member: &str, local: &str, given: &str, family: &str, birth_date: &str) -> Incoming {

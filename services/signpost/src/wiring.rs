@@ -320,5 +320,5 @@ pub fn matching(settings: &config::Matching) -> anyhow::Result<Matching> {
     let region = region.map_err(|_| {
         anyhow::anyhow!("the setting `matching.region` must be the two letters of a country, such as US")
     })?;
-    Ok(Matching { model: model.for_population(settings.population), region })
+    Ok(Matching { model, population: settings.population, region })
 }

@@ -66,10 +66,19 @@ pub const TABLE: &[Rule] = table! {
         "Merge":                outside, NOBODY, &[Steward];
         "Split":                outside, NOBODY, &[Steward];
         "Undo":                 outside, NOBODY, &[Steward];
+        "ListLinkEvents":       outside, NOBODY, &[Steward];
         "ListReviewTasks":      outside, NOBODY, &[Steward];
         "ResolveReviewTask":    outside, NOBODY, &[Steward];
         "ExplainMatch":         outside, NOBODY, &[Steward];
         "WatchIdentityChanges": outside, &[System], &[Steward];
+    }
+    "signpost.mpi.v1.MatchingModelService" {
+        "TrainModel":           outside, NOBODY, &[Operator, Steward];
+        "GetModel":             outside, NOBODY, &[Operator, Steward];
+        "ListModels":           outside, NOBODY, &[Operator, Steward];
+        "ListModelChanges":     outside, NOBODY, &[Operator, Steward];
+        "PromoteModel":         outside, NOBODY, &[Operator, Steward];
+        "DiscardModel":         outside, NOBODY, &[Operator, Steward];
     }
     "signpost.registry.v1.DocumentRegistryService" {
         "RegisterDocument":     outside, STAFF, NOBODY;

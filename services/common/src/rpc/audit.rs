@@ -56,25 +56,31 @@ impl AuditTrail {
         }
     }
 
-    /// Returns what was disclosed of a patient since a time, newest first, at most [`page::SIZE_MAX`].
+    /// Returns what was disclosed of a patient since a time, newest first.
     pub async fn disclosures(
         &self,
         context: &Context,
         patient: RecordReference,
         since: Timestamp,
     ) -> Result<Vec<Disclosure>, Status> {
-        let request = ListDisclosuresRequest {
-            patient: Some(patient),
-            page_size: page::SIZE_MAX,
-            page_token: String::new(),
-        };
-        let listed = self.client.clone().list_disclosures(context.request(request)).await?.into_inner();
         let at = |disclosure: &Disclosure| {
             let event = disclosure.logged.as_ref()?.event.as_ref()?;
             clock::from_proto(event.occurred_at.as_ref()?)
         };
-        let recent = |disclosure: &Disclosure| at(disclosure).is_none_or(|at| at >= since);
-        Ok(listed.disclosures.into_iter().take_while(recent).collect())
+        let mut disclosures = vec![];
+        let mut page_token = String::new();
+        loop {
+            let patient = Some(patient.clone());
+            let request = ListDisclosuresRequest { patient, page_size: page::SIZE_MAX, page_token };
+            let listed = self.client.clone().list_disclosures(context.request(request)).await?.into_inner();
+            // The log is in its own order: clocks of two processes may differ.
+            let recent = |disclosure: &Disclosure| at(disclosure).is_none_or(|at| at >= since);
+            disclosures.extend(listed.disclosures.into_iter().filter(recent));
+            page_token = listed.next_page_token;
+            if page_token.is_empty() {
+                return Ok(disclosures);
+            }
+        }
     }
 
     /// Appends the event of an administrative change, before it is made.

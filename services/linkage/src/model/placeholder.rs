@@ -36,6 +36,16 @@ impl Placeholders {
         self.len() == 0
     }
 
+    /// Adds those of another.
+    pub fn extend(&mut self, other: &Self) {
+        let Self { phones, emails, identifiers, addresses, birth_dates } = other;
+        self.phones.extend(phones);
+        self.emails.extend(emails);
+        self.identifiers.extend(identifiers);
+        self.addresses.extend(addresses);
+        self.birth_dates.extend(birth_dates);
+    }
+
     /// Returns the record without its placeholders, when it has any.
     pub fn strip(&self, record: View<'_>) -> Option<Packed> {
         if self.is_empty() || values(record).all(|(kind, value)| !self.of(kind).contains(&value)) {

@@ -15,6 +15,7 @@ use signpost_linkage::{
 };
 
 pub mod bulk;
+pub mod retrain;
 
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;
@@ -30,6 +31,8 @@ const RANKED_MIN_BITS: f64 = -6.6;
 pub struct Matching {
     /// Weights.
     pub model: Model,
+    /// About how many records the index will hold: among more, a chance agreement is likelier.
+    pub population: u64,
     /// Country of a phone number that names none.
     pub region: Region,
 }
@@ -38,7 +41,7 @@ impl Default for Matching {
     /// Returns the model that is shipped, for a network of some hospitals: too few records would link strangers who are
     /// alike, too many only ask a steward more often.
     fn default() -> Self {
-        Self { model: Model::default().for_population(1_000_000), region: Region::US }
+        Self { model: Model::default(), population: 1_000_000, region: Region::US }
     }
 }
 
@@ -55,6 +58,7 @@ const PASSES_WIDE: [Pass; 2] = [Pass::House, Pass::Names];
 pub struct Index {
     /// Weights.
     pub model: Model,
+    population: u64,
     region: Region,
     /// Makes tokens.
     pub(crate) blinder: Blinder,
@@ -146,8 +150,15 @@ pub struct Review {
 impl Index {
     /// Makes an engine.
     pub fn new(blinder: Blinder, matching: Matching) -> Self {
-        let Matching { model, region } = matching;
-        Self { model, region, blinder }
+        let Matching { model, population, region } = matching;
+        Self { model: model.for_population(population), population, region, blinder }
+    }
+
+    /// Returns the same engine with another model.
+    #[must_use]
+    pub fn with_model(&self, model: Model) -> Self {
+        let matching = Matching { model, population: self.population, region: self.region };
+        Self::new(self.blinder.clone(), matching)
     }
 
     /// Normalises a record and makes its blocking keys.
@@ -198,13 +209,18 @@ impl Index {
     }
 
     /// Decides what to do with a record that arrives.
-    pub fn register(&self, record: &Incoming, mut snapshot: Snapshot) -> Change {
+    pub fn register(&self, record: &Incoming, snapshot: Snapshot) -> Change {
+        self.place(record.prepared.view(), snapshot)
+    }
+
+    /// Decides where a record belongs.
+    fn place(&self, record: View<'_>, mut snapshot: Snapshot) -> Change {
         let stay = |review| Change { target: Target::Stay, bits: 0.0, review };
         if snapshot.stored.as_ref().is_some_and(|stored| stored.unchanged) {
             return stay(None);
         }
         snapshot.candidates.retain(|candidate| !snapshot.kept_apart.contains(&candidate.person));
-        let decision = self.decide(record.prepared.view(), &snapshot.candidates, snapshot.overfull);
+        let decision = self.decide(record, &snapshot.candidates, snapshot.overfull);
         let Some(stored) = snapshot.stored else {
             return match decision {
                 Decision::Link { person, score } => {
@@ -243,8 +259,8 @@ impl Index {
 
 impl Index {
     /// A record under which somebody else appears, with all documents of who was there before, is for a steward.
-    fn other_identity(&self, record: &Incoming, stored: &Stored) -> Option<Review> {
-        let score = self.model.score(stored.before.as_ref()?.view(), record.prepared.view());
+    fn other_identity(&self, record: View<'_>, stored: &Stored) -> Option<Review> {
+        let score = self.model.score(stored.before.as_ref()?.view(), record);
         let (candidate, probability) = (stored.person, score.probability());
         let reason = "IDENTITY_CHANGED";
         let other = decide::conflict(&self.model, &score.comparison).is_some() || score.bits < 0.0;

@@ -44,6 +44,8 @@ pub struct StoredRecord {
     pub demographics: Vec<u8>,
     /// The form that is compared.
     pub prepared: Packed,
+    /// Blocking keys.
+    pub keys: Vec<i64>,
 }
 
 /// Is given stored records, one after another.

@@ -112,7 +112,9 @@ impl SqlStore {
         let Err(error) = self.try_keys(entries, newest, is_last, true).await else { return Ok(()) };
         match &error {
             // Some of the records were written anew by another way, with their keys.
-            Error::Database(db::Error::Database(sqlx::Error::Database(cause))) if cause.is_unique_violation() => {
+            Error::Database(db::Error::Database(sqlx::Error::Database(cause)))
+                if cause.is_unique_violation() =>
+            {
                 self.try_keys(entries, newest, is_last, false).await
             }
             _ => Err(error),
@@ -163,12 +165,13 @@ fn part_end(entries: &[(i64, i64)], at_once: usize) -> usize {
 #[async_trait]
 impl Import for SqlStore {
     async fn each_record(&self, each: &mut bulk::Each<'_>) -> Result<(), Error> {
-        type Row = (i64, String, String, String, String, Vec<u8>, Vec<u8>);
+        type Row = (i64, String, String, String, String, Vec<u8>, Vec<u8>, Vec<u8>);
         self.learn_keys().await?;
         let mut after = i64::MIN;
         loop {
             let rows: Vec<Row> = sqlx::query_as(
-                "SELECT r.record_row, r.record_id, r.member_id, r.local_id, r.person_id, r.demographics, c.prepared
+                "SELECT r.record_row, r.record_id, r.member_id, r.local_id, r.person_id, r.demographics, c.prepared,
+                    r.keys
                  FROM source_record r JOIN comparison c ON c.record_row = r.record_row
                  WHERE r.record_row > $1 ORDER BY r.record_row LIMIT $2",
             )
@@ -178,11 +181,12 @@ impl Import for SqlStore {
             .await?;
             let Some((last, ..)) = rows.last() else { return Ok(()) };
             after = *last;
-            for (row, id, member, local, person, demographics, prepared) in rows {
+            for (row, id, member, local, person, demographics, prepared, keys) in rows {
                 let demographics = open_record(&self.keys, &id, &demographics)?;
                 let prepared = open_comparison(&self.keys, row, &prepared)?;
                 let (id, person) = (parse(&id, "record")?, parse(&person, "person")?);
-                each(bulk::StoredRecord { id, person, member, local, demographics, prepared });
+                let keys = unpack_keys(&keys)?;
+                each(bulk::StoredRecord { id, person, member, local, demographics, prepared, keys });
             }
         }
     }

@@ -15,7 +15,18 @@ use sqlx::migrate::Migrator;
 use crate::domain::{Change, Incoming, Known, Snapshot};
 pub use crate::{error::Error, watch::Position};
 
+/// Decisions with the references of their records; a condition follows.
+macro_rules! event_columns {
+    () => {
+        "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person, e.to_person, e.kind,
+            e.weight_bits, e.model_version, e.actor, e.reason, e.decided_at, e.candidate_id, e.undoes,
+            e.transaction_id
+        FROM link_event e JOIN source_record r ON r.record_id = e.record_id"
+    };
+}
+
 pub mod bulk;
+pub mod model;
 pub mod postgres;
 pub mod sqlite;
 
@@ -44,7 +55,7 @@ pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
 
 /// Keeps the index.
 #[async_trait]
-pub trait Store: bulk::Import + Stewards + Send + Sync {
+pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
     /// Stores records in order, each linked as `decide` says, all in one transaction. When two writers bring the same
     /// newcomer at once, the later one sees the earlier one's record. An attempt that was carried out before is
     /// answered as it was then.
@@ -140,13 +151,20 @@ pub trait Stewards: Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<Vec<LinkEvent>, Error>;
 
-    /// Takes a decision back, unless the record was decided on since.
+    /// Takes a decision back: the record is where it was, and the word of a steward is what it was. Refused when the record was
+    /// decided on since, unless that was taken back, too.
     async fn undo(
         &self,
         sequence: i64,
         by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
+
+    /// Returns decisions that a person or a record was part of, the latest first, before a position.
+    async fn decisions(&self, of: &Of, before: i64, limit: i64) -> Result<Vec<LinkEvent>, Error>;
+
+    /// Returns what spoke for a decision: the record, and those that were with the person that the decision is about.
+    async fn evidence(&self, sequence: i64) -> Result<Evidence, Error>;
 
     /// Returns review tasks, oldest first, after a position.
     async fn review_tasks(
@@ -167,6 +185,19 @@ pub enum Sealed {
     Records,
     /// Comparison records.
     Comparisons,
+    /// Models.
+    Models,
+}
+
+impl Sealed {
+    /// Returns the place that a value of a row is sealed for.
+    pub(crate) fn place(self, row: i64, id: String) -> (&'static str, Vec<u8>) {
+        match self {
+            Self::Records => ("mpi.record", id.into_bytes()),
+            Self::Comparisons => ("mpi.comparison", row.to_be_bytes().to_vec()),
+            Self::Models => ("mpi.model", id.into_bytes()),
+        }
+    }
 }
 
 /// Is told how many rows of what have been looked at.
@@ -230,6 +261,15 @@ pub enum By {
     Record(RecordRef),
 }
 
+/// Whose decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Those on a record.
+    Record(RecordId),
+    /// Those by which records came to a person or left it.
+    Person(PersonId),
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
@@ -288,8 +328,36 @@ pub struct LinkEvent {
     pub model_version: String,
     /// Who decided.
     pub actor: String,
+    /// Why, where a steward said.
+    pub reason: String,
     /// When.
     pub decided_us: i64,
+    /// Person that a steward's word is about: the record is theirs, or is kept apart from them.
+    pub candidate: Option<PersonId>,
+    /// Decision that this one took back.
+    pub undoes: Option<i64>,
+}
+
+/// What spoke for a decision.
+#[derive(Debug)]
+pub struct Evidence {
+    /// The decision.
+    pub event: LinkEvent,
+    /// The record decided on.
+    pub record: Compared,
+    /// Records that were with the person, at most [`CANDIDATES_MAX`](crate::domain::CANDIDATES_MAX).
+    pub others: Vec<Compared>,
+}
+
+/// A record in the form that is compared.
+#[derive(Debug)]
+pub struct Compared {
+    /// Id.
+    pub id: RecordId,
+    /// When the member sent it last, microseconds since 1970.
+    pub updated_us: i64,
+    /// What it says now.
+    pub prepared: Packed,
 }
 
 /// A question for a steward.

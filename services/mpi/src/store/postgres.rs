@@ -13,12 +13,24 @@ const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM compariso
 
 /// Decisions after a position, in the order in which they became visible: none is shown while one that may come before it
 /// is under way.
-const CHANGES: &str = "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person,
-    e.to_person, e.kind, e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
-    FROM link_event e JOIN source_record r ON r.record_id = e.record_id
-    WHERE (e.transaction_id, e.sequence) > ($1, $2)
+const CHANGES: &str = concat!(
+    event_columns!(),
+    " WHERE (e.transaction_id, e.sequence) > ($1, $2)
     AND e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-    ORDER BY e.transaction_id, e.sequence LIMIT $3";
+    ORDER BY e.transaction_id, e.sequence LIMIT $3"
+);
+
+/// Code of an error: a lock could not be had at once (lock_not_available).
+const BUSY: &str = "55P03";
+
+const HOLD_RECORDS: &str =
+    "SELECT record_row FROM source_record WHERE record_row = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
+
+const HOLD_COMPARISONS: &str =
+    "SELECT record_row FROM comparison WHERE record_row = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
+
+const HOLD_MODELS: &str =
+    "SELECT model_row FROM model WHERE model_row = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
 
 const DELETE_KEYS: &str = "DELETE FROM block_key WHERE record_row = $2 AND key = ANY($1)";
 
@@ -102,6 +114,7 @@ include!("sql.rs");
 include!("stewardship.rs");
 include!("register.rs");
 include!("import.rs");
+include!("models.rs");
 
 #[cfg(test)]
 mod tests {

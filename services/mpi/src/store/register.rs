@@ -84,6 +84,15 @@ fn unpack_registered(response: &[u8]) -> Result<Vec<Registered>, db::Error> {
     std::str::from_utf8(response).map_err(|_| corrupt())?.lines().map(registered).collect()
 }
 
+/// Why records are decided on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coming {
+    /// Their members send them: what is stored and says the same is left alone.
+    Sent,
+    /// A model is in force that decides otherwise: what says something else by now, or was linked by a steward, is left alone.
+    Again,
+}
+
 /// A stored record of the batch.
 struct Place {
     row: i64,
@@ -107,9 +116,17 @@ struct Knowledge {
 
 impl Knowledge {
     /// Reads it in five statements.
-    async fn load(c: &mut Connection, ring: &KeyRing, batch: &[Incoming]) -> Result<Self, Error> {
+    async fn load(
+        c: &mut Connection,
+        ring: &KeyRing,
+        batch: &[Incoming],
+        coming: Coming,
+    ) -> Result<Self, Error> {
         let mut known = Self::default();
-        known.load_places(c, ring, batch).await?;
+        known.load_places(c, ring, batch, coming).await?;
+        if coming == Coming::Again {
+            known.leave_linked(c).await?;
+        }
         known.load_slots(c, ring, batch).await?;
         known.load_decisions(c).await?;
         Ok(known)
@@ -120,6 +137,7 @@ impl Knowledge {
         c: &mut Connection,
         ring: &KeyRing,
         batch: &[Incoming],
+        coming: Coming,
     ) -> Result<(), Error> {
         let mut query = QueryBuilder::<Db>::new(
             "SELECT record_row, record_id, member_id, local_id, person_id, demographics FROM source_record
@@ -133,10 +151,32 @@ impl Knowledge {
         for (row, id, member_id, local_id, person, demographics) in rows {
             let reference = reference(&member_id, &local_id)?;
             let demographics = open_record(ring, &id, &demographics)?;
-            let unchanged =
-                sent.get(&reference).is_some_and(|incoming| incoming.demographics == demographics);
+            let same = sent.get(&reference).is_some_and(|incoming| incoming.demographics == demographics);
+            let unchanged = same == (coming == Coming::Sent);
             let person = parse(&person, "person")?;
             self.places.insert(reference, Place { row, id, person, unchanged });
+        }
+        Ok(())
+    }
+
+    /// Leaves records where they are that a steward linked with their person.
+    async fn leave_linked(&mut self, c: &mut Connection) -> Result<(), Error> {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT r.member_id, r.local_id FROM review_task t
+             JOIN source_record r ON r.record_id = t.record_id JOIN person p ON p.person_id = t.candidate_id
+             WHERE r.person_id = COALESCE(p.merged_into, p.person_id) AND t.state = ",
+        );
+        query.push_bind(i64::from(ReviewState::Linked as i32)).push(" AND t.record_id IN (");
+        let mut ids = query.separated(", ");
+        self.places.values().for_each(|place| {
+            ids.push_bind(place.id.clone());
+        });
+        query.push(")");
+        let rows: Vec<(String, String)> = query.build_query_as().persistent(false).fetch_all(c).await?;
+        for (member_id, local_id) in rows {
+            if let Some(place) = self.places.get_mut(&reference(&member_id, &local_id)?) {
+                place.unchanged = true;
+            }
         }
         Ok(())
     }
@@ -198,10 +238,14 @@ impl Knowledge {
              JOIN person p ON p.person_id = t.candidate_id JOIN source_record r ON r.record_id = t.record_id
              WHERE t.state = ",
         );
-        query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(
-            " AND t.candidate_id IN (
-             SELECT person_id FROM person WHERE COALESCE(merged_into, person_id) IN (",
-        );
+        query
+            .push_bind(i64::from(ReviewState::KeptApart as i32))
+            .push(" AND t.candidate_id IN (SELECT person_id FROM person WHERE person_id IN (");
+        let mut ids = query.separated(", ");
+        changed.iter().for_each(|place| {
+            ids.push_bind(place.person.to_string());
+        });
+        query.push(") OR merged_into IN (");
         let mut ids = query.separated(", ");
         changed.iter().for_each(|place| {
             ids.push_bind(place.person.to_string());
@@ -298,11 +342,12 @@ async fn register_part(
     batch: &[Incoming],
     decide: &Decide<'_>,
     by: &Decider<'_>,
+    coming: Coming,
 ) -> Result<Vec<Registered>, Error> {
     if batch.is_empty() {
         return Ok(vec![]);
     }
-    let mut known = Knowledge::load(c, ring, batch).await?;
+    let mut known = Knowledge::load(c, ring, batch, coming).await?;
     let mut new: Vec<NewRecord<'_>> = vec![];
     let mut registered = Vec::with_capacity(batch.len());
     for incoming in batch {
@@ -313,7 +358,7 @@ async fn register_part(
             if !matches!(change.target, Target::Stay) {
                 insert_new(c, ring, &std::mem::take(&mut new), by).await?;
             }
-            update_stored(c, ring, &mut known, incoming, &change, by).await?
+            update_stored(c, ring, &mut known, incoming, &change, by, coming).await?
         } else {
             let (person, founds) = match change.target {
                 Target::Person(person) => (person, false),
@@ -343,6 +388,7 @@ async fn update_stored(
     incoming: &Incoming,
     change: &Change,
     by: &Decider<'_>,
+    coming: Coming,
 ) -> Result<Registered, Error> {
     let Some(Place { row, id, person, unchanged }) = known.places.get(&incoming.reference) else {
         return Err(Error::RecordUnknown);
@@ -352,13 +398,21 @@ async fn update_stored(
     if unchanged {
         return Ok(Registered { record, person, outcome: LinkOutcome::Unchanged });
     }
-    update_record(c, ring, (row, &id), incoming, by.now_us).await?;
+    let sent_us = (coming == Coming::Sent).then_some(by.now_us);
+    update_record(c, ring, (row, &id), incoming, sent_us).await?;
     let (to, outcome) = match change.target {
         Target::Person(to) if to != person => {
-            let from = person.to_string();
-            move_record(c, row, &from, to).await?;
-            let event =
-                NewEvent { record: &id, from: Some(&from), to, kind: LinkEventKind::Link, bits: change.bits };
+            let (from, to_text) = (person.to_string(), to.to_string());
+            move_record(c, row, &from, &to_text).await?;
+            let event = NewEvent {
+                record: &id,
+                from: Some(&from),
+                to: &to_text,
+                kind: LinkEventKind::Link,
+                bits: change.bits,
+                word: None,
+                undoes: None,
+            };
             insert_event(c, event, by).await?;
             (to, LinkOutcome::Attached)
         }
@@ -461,7 +515,7 @@ impl SqlStore {
         lock_batch(&mut tx, batch).await?;
         let mut registered = Vec::with_capacity(batch.len());
         for part in without_repeats(batch) {
-            registered.extend(register_part(&mut tx, &self.keys, part, decide, by).await?);
+            registered.extend(register_part(&mut tx, &self.keys, part, decide, by, Coming::Sent).await?);
         }
         keep_response(&mut tx, attempt, &pack_registered(&registered), by.now_us).await?;
         tx.commit().await?;

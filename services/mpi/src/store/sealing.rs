@@ -3,24 +3,46 @@
 use signpost_common::seal::{self, KeyEncryption, KeyRing, sealed_under};
 
 /// Rows that are sealed anew in one transaction.
-const RESEALED_AT_ONCE: i64 = 500;
+const RESEALED_AT_ONCE: i64 = 1_000;
+
+/// How long others have to finish with rows that they write before these are looked at again.
+const MISSED_WAIT: Duration = Duration::from_millis(50);
 
 /// How long a process seals under the keys that it knows before it looks for newer ones.
 const KEYS_KNOWN_US: i64 = 60_000_000;
 
-/// What is sealed, how some rows of it are read, and how one is written unless somebody else has written it meanwhile.
-const SEALED: [(Sealed, &str, &str); 2] = [
-    (
-        Sealed::Records,
-        "SELECT record_row, record_id, demographics FROM source_record
-         WHERE record_row > $1 ORDER BY record_row LIMIT $2",
-        "UPDATE source_record SET demographics = $3 WHERE record_row = $1 AND demographics = $2",
-    ),
-    (
-        Sealed::Comparisons,
-        "SELECT record_row, '', prepared FROM comparison WHERE record_row > $1 ORDER BY record_row LIMIT $2",
-        "UPDATE comparison SET prepared = $3 WHERE record_row = $1 AND prepared = $2",
-    ),
+/// How what is sealed is read, held and written.
+struct Resealing {
+    what: Sealed,
+    /// Reads some rows after one.
+    select: &'static str,
+    /// Holds those of some rows that nobody writes now, and returns them.
+    hold: &'static str,
+    /// Writes a row, unless somebody else has written it meanwhile.
+    update: &'static str,
+}
+
+const RESEALED: [Resealing; 3] = [
+    Resealing {
+        what: Sealed::Records,
+        select: "SELECT record_row, record_id, demographics FROM source_record
+            WHERE record_row > $1 ORDER BY record_row LIMIT $2",
+        hold: HOLD_RECORDS,
+        update: "UPDATE source_record SET demographics = $3 WHERE record_row = $1 AND demographics = $2",
+    },
+    Resealing {
+        what: Sealed::Comparisons,
+        select: "SELECT record_row, '', prepared FROM comparison WHERE record_row > $1 ORDER BY record_row LIMIT $2",
+        hold: HOLD_COMPARISONS,
+        update: "UPDATE comparison SET prepared = $3 WHERE record_row = $1 AND prepared = $2",
+    },
+    Resealing {
+        what: Sealed::Models,
+        select: "SELECT model_row, version, body FROM model
+            WHERE model_row > $1 AND body IS NOT NULL ORDER BY model_row LIMIT $2",
+        hold: HOLD_MODELS,
+        update: "UPDATE model SET body = $3 WHERE model_row = $1 AND body = $2",
+    },
 ];
 
 /// Seals and opens the values of records.
@@ -119,37 +141,52 @@ impl SqlStore {
         Ok(count)
     }
 
-    /// Seals every row under the newest key; returns how many were not.
-    async fn reseal(
-        &self,
-        of: (Sealed, &'static str, &'static str),
-        progress: &Progress<'_>,
-    ) -> Result<u64, db::Error> {
-        let (what, select, update) = of;
-        let (mut after, mut resealed, mut seen) = (i64::MIN, 0, 0);
+    /// Seals every row under the newest key; returns how many were not, and how many others write just now.
+    ///
+    /// It never waits for a row, so that it and those who write the rows in another order cannot wait for each other.
+    async fn reseal(&self, of: &Resealing, progress: &Progress<'_>) -> Result<(u64, u64), db::Error> {
+        let (mut after, mut resealed, mut missed, mut seen) = (i64::MIN, 0, 0, 0);
         loop {
-            let rows: Vec<(i64, String, Vec<u8>)> =
-                sqlx::query_as(select).bind(after).bind(RESEALED_AT_ONCE).fetch_all(&self.pools.read).await?;
-            let Some((last, ..)) = rows.last() else { return Ok(resealed) };
+            let rows: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(of.select)
+                .bind(after)
+                .bind(RESEALED_AT_ONCE)
+                .fetch_all(&self.pools.read)
+                .await?;
+            let Some((last, ..)) = rows.last() else { return Ok((resealed, missed)) };
             after = *last;
             seen += rows.len() as u64;
-            let mut tx = self.pools.write.begin_with(BEGIN).await?;
-            for (row, id, before) in rows {
-                if sealed_under(&before) == self.keys.newest() {
-                    continue;
+            let old = rows.into_iter().filter(|(.., sealed)| sealed_under(sealed) != self.keys.newest());
+            let old: Vec<_> = old.collect();
+            let mut tx = self.begin_in_time().await?;
+            let numbers: Vec<i64> = old.iter().map(|(row, ..)| *row).collect();
+            let held: Vec<(i64,)> =
+                sqlx::query_as(of.hold).bind(key_list(&numbers)).fetch_all(&mut *tx).await?;
+            let held: HashSet<i64> = held.into_iter().map(|(row,)| row).collect();
+            for (row, id, before) in old {
+                let mut done = 0;
+                if held.contains(&row) {
+                    let (kind, place) = of.what.place(row, id);
+                    let clear = self.keys.open(kind, &place, &before)?;
+                    let sealed = self.keys.seal(kind, &place, &clear);
+                    let update = sqlx::query(of.update).bind(row).bind(before).bind(sealed);
+                    done = update.execute(&mut *tx).await?.rows_affected();
                 }
-                let place = match what {
-                    Sealed::Records => ("mpi.record", id.into_bytes()),
-                    Sealed::Comparisons => ("mpi.comparison", row.to_be_bytes().to_vec()),
-                };
-                let clear = self.keys.open(place.0, &place.1, &before)?;
-                let sealed = self.keys.seal(place.0, &place.1, &clear);
                 // A row that was written meanwhile is sealed under a key that its writer knew; the next pass sees it.
-                let done = sqlx::query(update).bind(row).bind(before).bind(sealed).execute(&mut *tx).await?;
-                resealed += done.rows_affected();
+                resealed += done;
+                missed += 1 - done.min(1);
             }
             tx.commit().await?;
-            progress(what, seen);
+            progress(of.what, seen);
+        }
+    }
+
+    /// Begins to write, however long another process holds the file for itself: nobody waits for this.
+    async fn begin_in_time(&self) -> Result<sqlx::Transaction<'static, Db>, sqlx::Error> {
+        loop {
+            match self.pools.write.begin_with(BEGIN).await {
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(BUSY) => {}
+                begun => return begun,
+            }
         }
     }
 
@@ -169,13 +206,16 @@ impl SqlStore {
             self.learn_keys().await?;
         }
         let mut resealed = 0;
-        for of in SEALED {
+        for of in &RESEALED {
             // Until a pass finds nothing: writers may not know the new key before they meet it.
             loop {
-                let changed = self.reseal(of, progress).await?;
+                let (changed, missed) = self.reseal(of, progress).await?;
                 resealed += changed;
-                if changed == 0 {
+                if changed + missed == 0 {
                     break;
+                }
+                if changed == 0 {
+                    tokio::time::sleep(MISSED_WAIT).await;
                 }
             }
         }

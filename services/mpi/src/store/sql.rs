@@ -1,8 +1,11 @@
 // The one SQL text; included by `sqlite` and by `postgres`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,12 +14,12 @@ use signpost_common::{
     id::{PersonId, RecordId, RecordRef, TaskId},
 };
 use signpost_linkage::Packed;
-use signpost_proto::mpi::v1::{LinkEventKind, ReviewState};
+use signpost_proto::mpi::v1::{LinkEventKind, ModelState, ReviewState};
 use sqlx::Database;
 
 use super::{
-    By, Decide, Decider, ENGINE, Error, LinkEvent, Person, Progress, Registered, ReviewTask, Rotation,
-    Sealed, Stewards, Store, StoredRecord, TaskFilter,
+    By, Compared, Decide, Decider, Error, Evidence, LinkEvent, Of, Person, Progress, Registered, ReviewTask,
+    Rotation, Sealed, Stewards, Store, StoredRecord, TaskFilter,
 };
 use crate::{
     domain::{CANDIDATES_MAX, Incoming, Known, Review},
@@ -104,10 +107,10 @@ async fn is_alone(c: &mut Connection, person: &str) -> Result<bool, Error> {
     Ok(rows.len() == 1)
 }
 
-async fn insert_person(c: &mut Connection, now_us: i64) -> Result<PersonId, Error> {
-    let person = PersonId::generate();
+async fn insert_person(c: &mut Connection, now_us: i64) -> Result<String, Error> {
+    let person = PersonId::generate().to_string();
     sqlx::query("INSERT INTO person (person_id, created_at) VALUES ($1, $2)")
-        .bind(person.to_string())
+        .bind(&person)
         .bind(now_us)
         .execute(c)
         .await?;
@@ -119,16 +122,17 @@ async fn update_record(
     ring: &KeyRing,
     (row, id): (i64, &str),
     incoming: &Incoming,
-    now_us: i64,
+    sent_us: Option<i64>,
 ) -> Result<(), Error> {
     let old_keys = stored_keys(c, row).await?;
     sqlx::query(
-        "UPDATE source_record SET demographics = $2, keys = $3, updated_at = $4 WHERE record_row = $1",
+        "UPDATE source_record SET demographics = $2, keys = $3, updated_at = COALESCE($4, updated_at)
+         WHERE record_row = $1",
     )
     .bind(row)
     .bind(seal_record(ring, id, &incoming.demographics))
     .bind(pack_keys(&incoming.keys))
-    .bind(now_us)
+    .bind(sent_us)
     .execute(&mut *c)
     .await?;
     sqlx::query("UPDATE comparison SET prepared = $2 WHERE record_row = $1")
@@ -141,85 +145,123 @@ async fn update_record(
     Ok(insert_keys(c, &incoming.keys, &rows).await?)
 }
 
-/// Moves a record to a person. A person left without records points at the one its last record went to.
-async fn move_record(c: &mut Connection, row: i64, from: &str, to: PersonId) -> Result<(), Error> {
-    let to = to.to_string();
+/// Moves a record to a person. A person that is left without records goes on to resolve to where the last of them is.
+async fn move_record(c: &mut Connection, row: i64, from: &str, to: &str) -> Result<(), Error> {
+    if from == to {
+        return Ok(());
+    }
     for update in [
         "UPDATE source_record SET person_id = $2 WHERE record_row = $1",
         "UPDATE comparison SET person_id = $2 WHERE record_row = $1",
+        // Who left with it before follows it; who is come to stands for itself.
+        "UPDATE person SET merged_into = $2 WHERE left_by = $1 AND person_id <> $2",
     ] {
-        sqlx::query(update).bind(row).bind(&to).execute(&mut *c).await?;
+        sqlx::query(update).bind(row).bind(to).execute(&mut *c).await?;
     }
     sqlx::query(
-        "UPDATE person SET merged_into = $2
-         WHERE (person_id = $1 OR merged_into = $1) AND person_id <> $2
+        "UPDATE person SET merged_into = NULL, left_by = NULL WHERE person_id = $1 AND left_by IS NOT NULL",
+    )
+    .bind(to)
+    .execute(&mut *c)
+    .await?;
+    sqlx::query(
+        "UPDATE person SET merged_into = $2, left_by = $3 WHERE person_id = $1
            AND NOT EXISTS (SELECT 1 FROM source_record WHERE source_record.person_id = $1)",
     )
     .bind(from)
-    .bind(&to)
+    .bind(to)
+    .bind(row)
     .execute(c)
     .await?;
     Ok(())
 }
 
+/// A steward's word that a decision speaks, and the state in which the question stood before, if it was one.
+struct Word<'a> {
+    candidate: &'a str,
+    before: Option<i64>,
+}
+
 struct NewEvent<'a> {
     record: &'a str,
     from: Option<&'a str>,
-    to: PersonId,
+    to: &'a str,
     kind: LinkEventKind,
     bits: f64,
+    word: Option<Word<'a>>,
+    undoes: Option<i64>,
 }
 
 async fn insert_event(c: &mut Connection, event: NewEvent<'_>, by: &Decider<'_>) -> Result<i64, Error> {
     let (sequence,): (i64,) = sqlx::query_as(
         "INSERT INTO link_event
-           (record_id, from_person, to_person, kind, weight_bits, model_version, actor, reason, decided_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING sequence",
+           (record_id, from_person, to_person, kind, weight_bits, model_version, actor, reason, decided_at,
+            candidate_id, word_before, undoes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING sequence",
     )
     .bind(event.record)
     .bind(event.from)
-    .bind(event.to.to_string())
+    .bind(event.to)
     .bind(i64::from(event.kind as i32))
     .bind(event.bits)
     .bind(by.model_version)
     .bind(by.actor)
     .bind(by.reason)
     .bind(by.now_us)
+    .bind(event.word.as_ref().map(|word| word.candidate))
+    .bind(event.word.as_ref().and_then(|word| word.before))
+    .bind(event.undoes)
     .fetch_one(c)
     .await?;
     Ok(sequence)
 }
 
-type EventRow = (i64, String, String, String, Option<String>, String, i64, f64, String, String, i64, i64);
+/// A decision as its columns have it; `event_columns` names them.
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    sequence: i64,
+    record_id: String,
+    member_id: String,
+    local_id: String,
+    from_person: Option<String>,
+    to_person: String,
+    kind: i64,
+    weight_bits: f64,
+    model_version: String,
+    actor: String,
+    reason: String,
+    decided_at: i64,
+    candidate_id: Option<String>,
+    undoes: Option<i64>,
+    transaction_id: i64,
+}
 
 fn link_event(row: EventRow) -> Result<(Position, LinkEvent), db::Error> {
-    let (sequence, record, member_id, local_id, from, to, kind, bits, model_version, actor, decided_us, tx) =
-        row;
+    let person = |id: Option<String>| id.map(|id| parse(&id, "person")).transpose();
     let event = LinkEvent {
-        sequence,
-        record: parse(&record, "record")?,
-        reference: reference(&member_id, &local_id)?,
-        from: from.map(|id| parse(&id, "person")).transpose()?,
-        to: parse(&to, "person")?,
-        kind: number(kind, "link event")?,
-        bits,
-        model_version,
-        actor,
-        decided_us,
+        sequence: row.sequence,
+        record: parse(&row.record_id, "record")?,
+        reference: reference(&row.member_id, &row.local_id)?,
+        from: person(row.from_person)?,
+        to: parse(&row.to_person, "person")?,
+        kind: number(row.kind, "link event")?,
+        bits: row.weight_bits,
+        model_version: row.model_version,
+        actor: row.actor,
+        reason: row.reason,
+        decided_us: row.decided_at,
+        candidate: person(row.candidate_id)?,
+        undoes: row.undoes,
     };
-    Ok((Position { transaction: tx, sequence }, event))
+    Ok((Position { transaction: row.transaction_id, sequence: event.sequence }, event))
 }
 
 async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Error> {
-    let row: EventRow = sqlx::query_as(
-        "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person, e.to_person, e.kind,
-                e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
-         FROM link_event e JOIN source_record r ON r.record_id = e.record_id WHERE e.sequence = $1",
-    )
-    .bind(sequence)
-    .fetch_optional(c)
-    .await?
-    .ok_or(Error::EventUnknown)?;
+    let row: EventRow = sqlx::query_as(concat!(event_columns!(), " WHERE e.sequence = $1"))
+        .bind(sequence)
+        .fetch_optional(c)
+        .await?
+        .ok_or(Error::EventUnknown)?;
     Ok(link_event(row)?.1)
 }
 
@@ -241,14 +283,20 @@ async fn open_review(c: &mut Connection, record: &str, review: &Review, now_us: 
     Ok(())
 }
 
-/// Writes a steward's word on a record and a person, whether it was asked for or not.
-async fn settle(
+/// Writes a steward's word on a record and a person, whether it was asked for or not; returns what stood there before.
+async fn settle<'a>(
     c: &mut Connection,
     record: &str,
-    candidate: &str,
+    candidate: &'a str,
     state: ReviewState,
     by: &Decider<'_>,
-) -> Result<(), Error> {
+) -> Result<Word<'a>, Error> {
+    let before: Option<(i64,)> =
+        sqlx::query_as("SELECT state FROM review_task WHERE record_id = $1 AND candidate_id = $2")
+            .bind(record)
+            .bind(candidate)
+            .fetch_optional(&mut *c)
+            .await?;
     sqlx::query(
         "INSERT INTO review_task
            (task_id, record_id, candidate_id, probability, reason, state, opened_at, resolved_at, resolved_by)
@@ -264,7 +312,7 @@ async fn settle(
     .bind(by.actor)
     .execute(c)
     .await?;
-    Ok(())
+    Ok(Word { candidate, before: before.map(|(state,)| state) })
 }
 
 async fn resolve_person(c: &mut Connection, by: &By) -> Result<Option<(String, i64)>, Error> {
@@ -306,36 +354,57 @@ fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
     })
 }
 
-/// Locks what a steward's decision touches, so that it crosses neither a registration nor another decision: the keys of
-/// all records of the person that the record is with, and of the person it may go to.
-async fn lock_decision(c: &mut Connection, row: i64, person: Option<PersonId>) -> Result<(), Error> {
-    let mut keys = stored_keys(c, row).await?;
-    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-        "SELECT keys FROM source_record WHERE person_id = $1
-         OR person_id = (SELECT merged_into FROM person WHERE person_id = $1)
-         OR person_id = (SELECT person_id FROM source_record WHERE record_row = $2)",
-    )
-    .bind(person.map(|person| person.to_string()))
-    .bind(row)
-    .fetch_all(&mut *c)
-    .await?;
+/// Returns the keys of all records of the person that a record is with, and of some persons.
+async fn keys_of(c: &mut Connection, row: Option<i64>, persons: &[&str]) -> Result<Vec<i64>, Error> {
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT keys FROM source_record WHERE person_id = (SELECT person_id FROM source_record WHERE record_row = ",
+    );
+    query.push_bind(row).push(")");
+    for person in persons {
+        query.push(" OR person_id = ").push_bind((*person).to_owned());
+        query.push(" OR person_id = (SELECT merged_into FROM person WHERE person_id = ");
+        query.push_bind((*person).to_owned()).push(")");
+    }
+    query.push(" ORDER BY record_row");
+    let rows: Vec<(Vec<u8>,)> = query.build_query_as().persistent(false).fetch_all(c).await?;
+    let mut keys = vec![];
     for (bytes,) in rows {
         keys.extend(unpack_keys(&bytes)?);
     }
-    Ok(lock_stripes(c, &keys).await?)
+    Ok(keys)
+}
+
+/// Locks what a steward's decision touches, so that it crosses neither a registration nor another decision: the keys of
+/// all records of the person that a record is with, and of some persons.
+///
+/// Who they are may change before the lock is there; then what it changed to is locked as well.
+async fn lock_decision(c: &mut Connection, row: Option<i64>, persons: &[&str]) -> Result<(), Error> {
+    if ONE_WRITER {
+        return Ok(());
+    }
+    let mut keys = keys_of(c, row, persons).await?;
+    loop {
+        lock_stripes(c, &keys).await?;
+        let now = keys_of(c, row, persons).await?;
+        if now == keys {
+            return Ok(());
+        }
+        keys = now;
+    }
 }
 
 /// Moves a record by a steward's word and returns the event.
 async fn relink(
     c: &mut Connection,
     record: RecordId,
-    to: PersonId,
-    kind: LinkEventKind,
+    to: &str,
+    (kind, undoes): (LinkEventKind, Option<i64>),
+    word: Word<'_>,
     by: &Decider<'_>,
 ) -> Result<LinkEvent, Error> {
     let (row, id, from) = record_by_id(c, record).await?;
     move_record(c, row, &from, to).await?;
-    let event = NewEvent { record: &id, from: Some(&from), to, kind, bits: 0.0 };
+    let event = NewEvent { record: &id, from: Some(&from), to, kind, bits: 0.0, word: Some(word), undoes };
     let sequence = insert_event(c, event, by).await?;
     find_event(c, sequence).await
 }

@@ -14,11 +14,19 @@ const COMPARISONS: &str = "SELECT record_row, person_id, prepared FROM compariso
     WHERE record_row IN (SELECT value FROM json_each($1))";
 
 /// Decisions after a position, in the order in which they became visible.
-const CHANGES: &str = "SELECT e.sequence, e.record_id, r.member_id, r.local_id, e.from_person,
-    e.to_person, e.kind, e.weight_bits, e.model_version, e.actor, e.decided_at, e.transaction_id
-    FROM link_event e JOIN source_record r ON r.record_id = e.record_id
-    WHERE (e.transaction_id, e.sequence) > ($1, $2)
-    ORDER BY e.transaction_id, e.sequence LIMIT $3";
+const CHANGES: &str = concat!(
+    event_columns!(),
+    " WHERE (e.transaction_id, e.sequence) > ($1, $2)
+    ORDER BY e.transaction_id, e.sequence LIMIT $3"
+);
+
+/// Code of an error: another process writes (SQLITE_BUSY).
+const BUSY: &str = "5";
+
+/// The one writer holds every row.
+const HOLD_RECORDS: &str = "SELECT value FROM json_each($1)";
+const HOLD_COMPARISONS: &str = HOLD_RECORDS;
+const HOLD_MODELS: &str = HOLD_RECORDS;
 
 const DELETE_KEYS: &str =
     "DELETE FROM block_key WHERE record_row = $2 AND key IN (SELECT value FROM json_each($1))";
@@ -91,6 +99,7 @@ include!("sql.rs");
 include!("stewardship.rs");
 include!("register.rs");
 include!("import.rs");
+include!("models.rs");
 
 #[cfg(test)]
 mod tests {

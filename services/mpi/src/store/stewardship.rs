@@ -1,5 +1,13 @@
 // What stewards decide; included by `sqlite` and by `postgres` after `sql.rs`.
 
+/// Records in the form that is compared; a condition follows.
+macro_rules! compared_columns {
+    () => {
+        "SELECT r.record_row, r.record_id, r.updated_at, c.prepared
+        FROM source_record r JOIN comparison c ON c.record_row = r.record_row"
+    };
+}
+
 #[async_trait]
 impl Stewards for SqlStore {
     async fn link(
@@ -14,10 +22,10 @@ impl Stewards for SqlStore {
             return Ok(event);
         }
         let (row, record_text, _) = record_by_id(&mut tx, record).await?;
-        lock_decision(&mut tx, row, Some(person)).await?;
-        let (to, _) = resolve_person(&mut tx, &By::Person(person)).await?.ok_or(Error::PersonUnknown)?;
-        let event = relink(&mut tx, record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
-        settle(&mut tx, &record_text, &to, ReviewState::Linked, by).await?;
+        lock_decision(&mut tx, Some(row), &[&person.to_string()]).await?;
+        let to = survivor(&mut tx, person).await?;
+        let word = settle(&mut tx, &record_text, &to, ReviewState::Linked, by).await?;
+        let event = relink(&mut tx, record, &to, (LinkEventKind::Link, None), word, by).await?;
         keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(event)
@@ -34,14 +42,14 @@ impl Stewards for SqlStore {
             return Ok(event);
         }
         let (row, ..) = record_by_id(&mut tx, record).await?;
-        lock_decision(&mut tx, row, None).await?;
+        lock_decision(&mut tx, Some(row), &[]).await?;
         let (_, record_text, from) = record_by_id(&mut tx, record).await?;
         if is_alone(&mut tx, &from).await? {
             return Err(Error::AlreadyAlone);
         }
         let to = insert_person(&mut tx, by.now_us).await?;
-        let event = relink(&mut tx, record, to, LinkEventKind::Unlink, by).await?;
-        settle(&mut tx, &record_text, &from, ReviewState::KeptApart, by).await?;
+        let word = settle(&mut tx, &record_text, &from, ReviewState::KeptApart, by).await?;
+        let event = relink(&mut tx, record, &to, (LinkEventKind::Unlink, None), word, by).await?;
         keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(event)
@@ -64,8 +72,9 @@ impl Stewards for SqlStore {
         if !matches!(open.state, ReviewState::Open | ReviewState::Deferred) {
             return Err(Error::TaskResolved);
         }
+        let candidate = open.candidate.to_string();
         let (row, record, _) = record_by_id(&mut tx, open.record).await?;
-        lock_decision(&mut tx, row, Some(open.candidate)).await?;
+        lock_decision(&mut tx, Some(row), &[&candidate]).await?;
         // Another steward may have been faster.
         let (now,): (i64,) = sqlx::query_as("SELECT state FROM review_task WHERE task_id = $1")
             .bind(id.to_string())
@@ -74,22 +83,32 @@ impl Stewards for SqlStore {
         if now != i64::from(open.state as i32) {
             return Err(Error::TaskResolved);
         }
-        if resolution == ReviewState::Linked {
-            let to = survivor(&mut tx, open.candidate).await?;
-            relink(&mut tx, open.record, parse(&to, "person")?, LinkEventKind::Link, by).await?;
+        let word = settle(&mut tx, &record, &candidate, resolution, by).await?;
+        match resolution {
+            ReviewState::Linked => {
+                let to = survivor(&mut tx, open.candidate).await?;
+                relink(&mut tx, open.record, &to, (LinkEventKind::Link, None), word, by).await?;
+            }
+            ReviewState::KeptApart => {
+                let (_, _, stays) = record_by_id(&mut tx, open.record).await?;
+                relink(&mut tx, open.record, &stays, (LinkEventKind::KeepApart, None), word, by).await?;
+            }
+            // It is put off, which decides nothing.
+            _ => {}
         }
-        settle(&mut tx, &record, &open.candidate.to_string(), resolution, by).await?;
         tx.commit().await?;
         Ok(ReviewTask { state: resolution, ..open })
     }
 
     async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error> {
-        let (since,): (Option<i64>,) =
-            sqlx::query_as("SELECT MAX(decided_at) FROM link_event WHERE record_id = $1 AND sequence < $2")
-                .bind(left.record.to_string())
-                .bind(left.sequence)
-                .fetch_one(&self.pools.read)
-                .await?;
+        let (since,): (Option<i64>,) = sqlx::query_as(
+            "SELECT MAX(decided_at) FROM link_event WHERE record_id = $1 AND sequence < $2
+             AND (from_person IS NULL OR from_person <> to_person)",
+        )
+        .bind(left.record.to_string())
+        .bind(left.sequence)
+        .fetch_one(&self.pools.read)
+        .await?;
         Ok(since.unwrap_or(left.decided_us))
     }
 
@@ -104,16 +123,16 @@ impl Stewards for SqlStore {
         if let Some(events) = replayed_events(&mut tx, attempt).await? {
             return Ok(events);
         }
-        lock_persons(&mut tx, &[from, into]).await?;
+        lock_decision(&mut tx, None, &[&from.to_string(), &into.to_string()]).await?;
         let (from, into) = (survivor(&mut tx, from).await?, survivor(&mut tx, into).await?);
         if from == into {
             return Err(Error::OnePerson);
         }
         let mut events = vec![];
         for record in records_of(&mut tx, &from).await? {
-            settle(&mut tx, &record, &into, ReviewState::Linked, by).await?;
-            let (record, to) = (parse(&record, "record")?, parse(&into, "person")?);
-            events.push(relink(&mut tx, record, to, LinkEventKind::Merge, by).await?);
+            let word = settle(&mut tx, &record, &into, ReviewState::Linked, by).await?;
+            let record = parse(&record, "record")?;
+            events.push(relink(&mut tx, record, &into, (LinkEventKind::Merge, None), word, by).await?);
         }
         keep_response(&mut tx, attempt, &pack_sequences(&events), by.now_us).await?;
         tx.commit().await?;
@@ -131,7 +150,7 @@ impl Stewards for SqlStore {
         if let Some(events) = replayed_events(&mut tx, attempt).await? {
             return Ok(events);
         }
-        lock_persons(&mut tx, &[person]).await?;
+        lock_decision(&mut tx, None, &[&person.to_string()]).await?;
         let person = survivor(&mut tx, person).await?;
         let held = records_of(&mut tx, &person).await?;
         if records.iter().any(|record| !held.contains(&record.to_string())) {
@@ -143,8 +162,8 @@ impl Stewards for SqlStore {
         let to = insert_person(&mut tx, by.now_us).await?;
         let mut events = vec![];
         for record in records {
-            settle(&mut tx, &record.to_string(), &person, ReviewState::KeptApart, by).await?;
-            events.push(relink(&mut tx, *record, to, LinkEventKind::Split, by).await?);
+            let word = settle(&mut tx, &record.to_string(), &person, ReviewState::KeptApart, by).await?;
+            events.push(relink(&mut tx, *record, &to, (LinkEventKind::Split, None), word, by).await?);
         }
         keep_response(&mut tx, attempt, &pack_sequences(&events), by.now_us).await?;
         tx.commit().await?;
@@ -162,27 +181,24 @@ impl Stewards for SqlStore {
             return Ok(event);
         }
         let undone = find_event(&mut tx, sequence).await?;
-        let before = undone.from.ok_or(Error::NothingBefore)?;
-        lock_persons(&mut tx, &[before, undone.to]).await?;
-        let (_, record, now) = record_by_id(&mut tx, undone.record).await?;
-        if now != undone.to.to_string() {
+        let before = undone.from.ok_or(Error::NothingBefore)?.to_string();
+        let (row, record, _) = record_by_id(&mut tx, undone.record).await?;
+        lock_decision(&mut tx, Some(row), &[&before]).await?;
+        if !stands_last(&mut tx, &record, sequence).await? {
             return Err(Error::DecidedSince);
         }
-        revive(&mut tx, &before.to_string()).await?;
-        let event = relink(&mut tx, undone.record, before, LinkEventKind::Undo, by).await?;
-        sqlx::query("UPDATE link_event SET undoes = $2 WHERE sequence = $1")
-            .bind(event.sequence)
-            .bind(sequence)
-            .execute(&mut *tx)
-            .await?;
-        match undone.kind {
-            // The engine would say it again, unless somebody keeps the two apart.
-            _ if undone.actor == ENGINE => settle(&mut tx, &record, &now, ReviewState::KeptApart, by).await?,
-            LinkEventKind::Unlink | LinkEventKind::Split => {
-                unsettle(&mut tx, &record, &before.to_string()).await?;
+        let (_, _, now) = record_by_id(&mut tx, undone.record).await?;
+        let spoken = undone.candidate.map(|person| person.to_string());
+        let word = match &spoken {
+            Some(candidate) => {
+                let before = word_before(&mut tx, sequence).await?;
+                restore(&mut tx, &record, candidate, before, by).await?
             }
-            _ => unsettle(&mut tx, &record, &now).await?,
-        }
+            // The engine would say it again, unless somebody keeps the two apart.
+            None => settle(&mut tx, &record, &now, ReviewState::KeptApart, by).await?,
+        };
+        let event =
+            relink(&mut tx, undone.record, &before, (LinkEventKind::Undo, Some(sequence)), word, by).await?;
         keep_response(&mut tx, attempt, &event.sequence.to_be_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(event)
@@ -210,22 +226,70 @@ impl Stewards for SqlStore {
                 .await?,
             };
         let Some((person,)) = person else { return Ok(None) };
+        let mut rows = records_as_of(&mut c, &person, at_us, limit).await?;
+        let mut person = person;
+        if rows.is_empty()
+            && let Some(survivor) = survivor_as_of(&mut c, &person, at_us).await?
+        {
+            rows = records_as_of(&mut c, &survivor, at_us, limit).await?;
+            person = survivor;
+        }
         let created: Option<(i64,)> =
             sqlx::query_as("SELECT created_at FROM person WHERE person_id = $1 AND created_at <= $2")
                 .bind(&person)
                 .bind(at_us)
                 .fetch_optional(&mut *c)
                 .await?;
-        let Some((created_us,)) = created else { return Ok(None) };
-        let rows: Vec<RecordRow> =
-            sqlx::query_as(RECORDS_AS_OF).bind(&person).bind(at_us).bind(limit).fetch_all(&mut *c).await?;
         // It goes back before new keys are read, which takes another.
         drop(c);
+        let Some((created_us,)) = created else { return Ok(None) };
         let records: Result<Vec<_>, Error> =
             with_new_keys!(self, async { rows.iter().map(|row| stored_record(&self.keys, row)).collect() });
         let records = records?;
         let record_count = records.len() as i64;
         Ok(Some((Person { id: parse(&person, "person")?, created_us, record_count }, records)))
+    }
+
+    async fn decisions(&self, of: &Of, before: i64, limit: i64) -> Result<Vec<LinkEvent>, Error> {
+        let mut query = QueryBuilder::<Db>::new(concat!(event_columns!(), " WHERE e.sequence < "));
+        query.push_bind(before);
+        match of {
+            Of::Record(record) => query.push(" AND e.record_id = ").push_bind(record.to_string()),
+            Of::Person(person) => {
+                let person = person.to_string();
+                query.push(" AND (e.to_person = ").push_bind(person.clone());
+                query.push(" OR e.from_person = ").push_bind(person).push(")")
+            }
+        };
+        query.push(" ORDER BY e.sequence DESC LIMIT ").push_bind(limit);
+        let rows: Vec<EventRow> =
+            query.build_query_as().persistent(false).fetch_all(&self.pools.read).await?;
+        rows.into_iter().map(|row| Ok(link_event(row)?.1)).collect()
+    }
+
+    async fn evidence(&self, sequence: i64) -> Result<Evidence, Error> {
+        let mut c = self.pools.read.acquire().await?;
+        let event = find_event(&mut c, sequence).await?;
+        let person = event.candidate.unwrap_or(event.to);
+        let record: ComparedRow = sqlx::query_as(concat!(compared_columns!(), " WHERE r.record_id = $1"))
+            .bind(event.record.to_string())
+            .fetch_one(&mut *c)
+            .await?;
+        let others: Vec<ComparedRow> = sqlx::query_as(COMPARED_BEFORE)
+            .bind(person.to_string())
+            .bind(sequence)
+            .bind(event.record.to_string())
+            .bind(CANDIDATES_MAX as i64)
+            .fetch_all(&mut *c)
+            .await?;
+        // It goes back before new keys are read, which takes another.
+        drop(c);
+        let opened: Result<_, Error> = with_new_keys!(self, async {
+            let others = others.iter().map(|other| compared(&self.keys, other)).collect::<Result<_, _>>();
+            Ok((compared(&self.keys, &record)?, others?))
+        });
+        let (record, others) = opened?;
+        Ok(Evidence { event, record, others })
     }
 
     async fn review_tasks(
@@ -251,6 +315,48 @@ impl Stewards for SqlStore {
         query.push(" GROUP BY t.reason ORDER BY COUNT(*) DESC, t.reason");
         Ok(query.build_query_as().persistent(false).fetch_all(&self.pools.read).await?)
     }
+}
+
+type ComparedRow = (i64, String, i64, Vec<u8>);
+
+fn compared(ring: &KeyRing, (row, id, updated_us, prepared): &ComparedRow) -> Result<Compared, Error> {
+    let prepared = open_comparison(ring, *row, prepared)?;
+    Ok(Compared { id: parse(id, "record")?, updated_us: *updated_us, prepared })
+}
+
+/// Records but one whose last decision before another says that they are a person's.
+const COMPARED_BEFORE: &str = concat!(
+    compared_columns!(),
+    " WHERE r.record_id IN (
+        SELECT e.record_id FROM link_event e WHERE e.to_person = $1 AND e.sequence < $2 AND e.record_id <> $3
+        AND NOT EXISTS (SELECT 1 FROM link_event l
+            WHERE l.record_id = e.record_id AND l.sequence > e.sequence AND l.sequence < $2))
+    ORDER BY r.record_row LIMIT $4"
+);
+
+/// Returns records that were with a person at a time.
+async fn records_as_of(
+    c: &mut Connection,
+    person: &str,
+    at_us: i64,
+    limit: i64,
+) -> Result<Vec<RecordRow>, Error> {
+    Ok(sqlx::query_as(RECORDS_AS_OF).bind(person).bind(at_us).bind(limit).fetch_all(c).await?)
+}
+
+/// Returns whom the id of a person without records resolved to at a time: where the record was that had left it last.
+async fn survivor_as_of(c: &mut Connection, person: &str, at_us: i64) -> Result<Option<String>, Error> {
+    let survivor: Option<(String,)> = sqlx::query_as(
+        "SELECT to_person FROM link_event WHERE decided_at <= $2 AND record_id = (
+            SELECT record_id FROM link_event WHERE from_person = $1 AND to_person <> $1 AND decided_at <= $2
+            ORDER BY sequence DESC LIMIT 1)
+         ORDER BY sequence DESC LIMIT 1",
+    )
+    .bind(person)
+    .bind(at_us)
+    .fetch_optional(c)
+    .await?;
+    Ok(survivor.map(|(person,)| person))
 }
 
 /// Records whose last decision until a time says that they are a person's.
@@ -296,57 +402,54 @@ async fn records_of(c: &mut Connection, person: &str) -> Result<Vec<String>, Err
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
-/// Locks the keys of all records of some persons.
-async fn lock_persons(c: &mut Connection, persons: &[PersonId]) -> Result<(), Error> {
-    let mut keys = vec![];
-    for person in persons {
-        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-            "SELECT keys FROM source_record WHERE person_id = $1
-             OR person_id = (SELECT merged_into FROM person WHERE person_id = $1)",
-        )
-        .bind(person.to_string())
-        .fetch_all(&mut *c)
-        .await?;
-        for (bytes,) in rows {
-            keys.extend(unpack_keys(&bytes)?);
+/// True when nothing was decided on a record after a decision that was not taken back.
+async fn stands_last(c: &mut Connection, record: &str, sequence: i64) -> Result<bool, Error> {
+    let later: Vec<(i64, Option<i64>)> = sqlx::query_as(
+        "SELECT sequence, undoes FROM link_event WHERE record_id = $1 AND sequence > $2 ORDER BY sequence DESC",
+    )
+    .bind(record)
+    .bind(sequence)
+    .fetch_all(c)
+    .await?;
+    // Between a decision and what takes it back, all is taken back: whoever took it back saw to that.
+    let mut until = i64::MAX;
+    for (at, undoes) in later {
+        match undoes {
+            _ if at >= until => {}
+            Some(undone) if undone > sequence => until = undone,
+            _ => return Ok(false),
         }
     }
-    Ok(lock_stripes(c, &keys).await?)
+    Ok(true)
 }
 
-/// Makes a person that lost its last record to another stand for itself again, with those that were merged into it.
-async fn revive(c: &mut Connection, person: &str) -> Result<(), Error> {
-    let (survivor,): (Option<String>,) =
-        sqlx::query_as("SELECT merged_into FROM person WHERE person_id = $1")
-            .bind(person)
-            .fetch_one(&mut *c)
-            .await?;
-    let Some(survivor) = survivor else { return Ok(()) };
-    sqlx::query("UPDATE person SET merged_into = NULL WHERE person_id = $1")
-        .bind(person)
-        .execute(&mut *c)
+/// Returns the state in which a question stood before a decision spoke a word on it.
+async fn word_before(c: &mut Connection, sequence: i64) -> Result<Option<i64>, Error> {
+    let (before,): (Option<i64>,) = sqlx::query_as("SELECT word_before FROM link_event WHERE sequence = $1")
+        .bind(sequence)
+        .fetch_one(c)
         .await?;
-    sqlx::query(
-        "UPDATE person SET merged_into = $1 WHERE merged_into = $2
-         AND person_id IN (SELECT from_person FROM link_event WHERE to_person = $1 AND from_person IS NOT NULL)",
-    )
-    .bind(person)
-    .bind(survivor)
-    .execute(c)
-    .await?;
-    Ok(())
+    Ok(before)
 }
 
-/// Takes back a steward's word on a record and a person: a question is open again, a word by hand was never said.
-async fn unsettle(c: &mut Connection, record: &str, candidate: &str) -> Result<(), Error> {
-    for statement in [
-        "DELETE FROM review_task WHERE record_id = $1 AND candidate_id = $2 AND reason = 'BY_HAND'",
-        "UPDATE review_task SET state = 1, resolved_at = NULL, resolved_by = NULL
-         WHERE record_id = $1 AND candidate_id = $2",
-    ] {
-        sqlx::query(statement).bind(record).bind(candidate).execute(&mut *c).await?;
+/// Puts a word on a record and a person back to what it was; one that was never said is not there.
+async fn restore<'a>(
+    c: &mut Connection,
+    record: &str,
+    candidate: &'a str,
+    state: Option<i64>,
+    by: &Decider<'_>,
+) -> Result<Word<'a>, Error> {
+    if let Some(state) = state {
+        return settle(c, record, candidate, number(state, "review state")?, by).await;
     }
-    Ok(())
+    let now: Option<(i64,)> =
+        sqlx::query_as("DELETE FROM review_task WHERE record_id = $1 AND candidate_id = $2 RETURNING state")
+            .bind(record)
+            .bind(candidate)
+            .fetch_optional(c)
+            .await?;
+    Ok(Word { candidate, before: now.map(|(state,)| state) })
 }
 
 fn pack_sequences(events: &[LinkEvent]) -> Vec<u8> {

@@ -45,5 +45,6 @@ fn name(what: Sealed) -> &'static str {
     match what {
         Sealed::Records => "sealing records",
         Sealed::Comparisons => "sealing comparison records",
+        Sealed::Models => "sealing models",
     }
 }
