@@ -8,6 +8,7 @@ mod contract;
 mod emergency;
 mod faults;
 mod journey;
+mod models;
 mod onboard;
 mod people;
 mod privacy;

@@ -39,6 +39,9 @@ pub enum Error {
     /// A model could not be learnt.
     #[error("the model could not be learnt")]
     TrainingFailed,
+    /// There are not enough records to learn from.
+    #[error("a model is learnt from a thousand records or more")]
+    TooFewRecords,
     /// There is no such model.
     #[error("there is no such model")]
     ModelUnknown,
@@ -84,6 +87,7 @@ impl From<Error> for Status {
             Error::EventUnknown => status::not_found("EVENT_UNKNOWN", text),
             Error::NothingCompared => status::precondition("NOTHING_COMPARED", text),
             Error::TrainingFailed => status::precondition("TRAINING_FAILED", text),
+            Error::TooFewRecords => status::precondition("TOO_FEW_RECORDS", text),
             Error::ModelUnknown => status::not_found("MODEL_UNKNOWN", text),
             Error::ModelExists => status::already_exists("MODEL_EXISTS", text),
             Error::TrainingUnderWay => status::precondition("TRAINING_UNDER_WAY", text),

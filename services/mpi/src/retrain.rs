@@ -42,6 +42,9 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long nobody may work on a model before another process takes it over, or it counts as failed.
 const ALIVE_US: i64 = 30_000_000;
 
+/// Fewest records that teach anything.
+const RECORDS_MIN: usize = 1_000;
+
 /// Records that are decided on anew in one transaction.
 const CARRIED_OUT_AT_ONCE: i64 = 200;
 
@@ -182,7 +185,11 @@ pub(crate) async fn train(service: Service, version: String) {
         Err(error) => error,
     };
     tracing::error!(version, error = %failure, "a model was not learnt");
-    if let Err(error) = store.model_failed(&version, "TRAINING_FAILED", service.now_us()).await {
+    let reason = match failure {
+        Error::TooFewRecords => "TOO_FEW_RECORDS",
+        _ => "TRAINING_FAILED",
+    };
+    if let Err(error) = store.model_failed(&version, reason, service.now_us()).await {
         tracing::error!(%error, "a failed model could not be marked");
     }
 }
@@ -216,6 +223,9 @@ async fn learn(service: &Service, version: &str) -> Result<Option<Learnt>, Error
         read = read(service.store.as_ref(), &work) => read?,
         told = &mut told => return told.map(|()| None),
     };
+    if holdings.len() < RECORDS_MIN {
+        return Err(Error::TooFewRecords);
+    }
     let (sender, receiver) = oneshot::channel();
     let (index, name, working) = (service.index(), version.to_owned(), work.clone());
     // A thread of its own, which nobody waits for when the process stops.

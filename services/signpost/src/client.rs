@@ -19,7 +19,10 @@ use signpost_proto::{
     },
     directory::v1::directory_service_client::DirectoryServiceClient,
     locator::v1::record_locator_service_client::RecordLocatorServiceClient,
-    mpi::v1::master_patient_index_service_client::MasterPatientIndexServiceClient,
+    mpi::v1::{
+        master_patient_index_service_client::MasterPatientIndexServiceClient,
+        matching_model_service_client::MatchingModelServiceClient,
+    },
     registry::v1::document_registry_service_client::DocumentRegistryServiceClient,
 };
 use tonic::Request;
@@ -73,6 +76,11 @@ impl Client {
     /// The master patient index.
     pub fn mpi(&self) -> MasterPatientIndexServiceClient<Transport> {
         MasterPatientIndexServiceClient::new(self.transport.clone())
+    }
+
+    /// The models of the master patient index.
+    pub fn models(&self) -> MatchingModelServiceClient<Transport> {
+        MatchingModelServiceClient::new(self.transport.clone())
     }
 
     /// The document registry.
