@@ -1,17 +1,20 @@
 //! What one member must not learn from, or do to, another; and what stays withheld once it is.
 
 use anyhow::Context;
-use signpost::config::Service;
+use signpost::config::{Matching, Service};
 use signpost_common::rpc::status;
 use signpost_proto::{
     audit::v1::{EventKind, EventOutcome, SearchEventsRequest},
     common::v1::{PurposeOfUse, RecordReference, Role},
     consent::v1::{CreateDirectiveRequest, Directive, Effect, Match},
-    mpi::v1::{GetPersonRequest, ListPersonRecordsRequest, get_person_request, list_person_records_request},
+    mpi::v1::{
+        GetPersonRequest, ListPersonRecordsRequest, MatchPatientRequest, get_person_request,
+        list_person_records_request,
+    },
     registry::v1::{DeprecateDocumentRequest, GetDocumentRequest},
 };
 use signpost_tests::{
-    Cluster,
+    Cluster, Topology,
     find::{fetch, locate},
     patient, physician,
     scenario::{person, record, two_documents},
@@ -51,6 +54,30 @@ async fn a_member_cannot_permit_itself_what_the_patient_denied_elsewhere() -> an
     direct(&cluster, "west", &clerk, Effect::Permit, narrow).await?;
     assert_eq!(locate(&west, &physician(), &person(1)).await?.pointers.len(), 0);
     assert!(fetch(&west, &physician(), &documents[0], "").await.is_err());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_names_out_is_slowed_down() -> anyhow::Result<()> {
+    let matching = Matching { user_per_minute: 1, ..Matching::default() };
+    let cluster = Cluster::builder(Topology::InProcess).without_sources().matching(matching).start().await?;
+    let (index, locator) = (cluster.client("west", Service::Mpi)?, cluster.client("west", Service::Locator)?);
+    let request = |number| MatchPatientRequest { demographics: Some(person(number)) };
+    for number in 1..=4 {
+        index.mpi().match_patient(index.request(&physician(), request(number))?).await?;
+    }
+    // A locate asks as well.
+    locate(&locator, &physician(), &person(5)).await?;
+    let refused = locate(&locator, &physician(), &person(6)).await.err().context("the sixth")?;
+    let refused = refused.downcast_ref::<Status>().context("no status")?;
+    assert_eq!(
+        (refused.code(), status::reason(refused).as_str()),
+        (Code::ResourceExhausted, "PROBING_LIMIT")
+    );
+    let refused = index.mpi().match_patient(index.request(&physician(), request(6))?).await;
+    assert_eq!(refused.err().context("the seventh")?.code(), Code::ResourceExhausted);
+    let other = user("another", Role::Physician, PurposeOfUse::Treat);
+    index.mpi().match_patient(index.request(&other, request(6))?).await?;
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 //! A record is stored with the decision that linked it in one transaction, and acknowledged after the commit.
 //! Decisions are kept as events. The index knows nothing of documents or consent.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use signpost_common::{
     clock::SharedClock, db, hash::Blinder, lifecycle::Lifecycle, rpc::audit::AuditTrail, seal::KeyEncryption,
 };
@@ -22,6 +23,7 @@ mod convert;
 mod error;
 mod feed;
 mod golden;
+mod limits;
 mod models;
 mod retrain;
 mod service;
@@ -29,6 +31,8 @@ mod watch;
 
 /// Largest message: several times the largest record, and a feed holds many at once.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+pub use limits::Limits;
 
 /// Where the service keeps its data.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Config {
     pub sealing: Arc<dyn KeyEncryption>,
     /// How records are compared.
     pub matching: domain::Matching,
+    /// How often callers may ask who is known.
+    pub limits: Limits,
 }
 
 /// What the service needs from others.
@@ -64,7 +70,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let Deps { audit, clock, lifecycle } = deps;
     let service = service::Service {
         store: Arc::from(store),
-        engine: Arc::new(RwLock::new(Arc::new(index))),
+        engine: Arc::new(ArcSwap::from_pointee(index)),
+        probing: Arc::new(limits::Probing::new(config.limits)),
         audit,
         clock,
         lifecycle,

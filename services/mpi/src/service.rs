@@ -1,11 +1,8 @@
 //! The handlers: authorise, convert, call, convert.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use prost::Message;
@@ -34,6 +31,7 @@ use crate::{
     error::Error,
     feed, golden,
     golden::Said,
+    limits::Probing,
     retrain,
     store::{
         By, Compared, Decider, ENGINE, Evidence, LinkEvent, Person, Registered, ReviewTask, Store,
@@ -51,7 +49,9 @@ const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
 pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
     /// The engine with the model that decides; use [`Service::index`].
-    pub(crate) engine: Arc<RwLock<Arc<Index>>>,
+    pub(crate) engine: Arc<ArcSwap<Index>>,
+    /// How often callers may ask who is known.
+    pub(crate) probing: Arc<Probing>,
     pub(crate) audit: AuditTrail,
     pub(crate) clock: SharedClock,
     pub(crate) lifecycle: Lifecycle,
@@ -64,12 +64,12 @@ pub(crate) struct Service {
 impl Service {
     /// Returns the engine with the model that decides.
     pub(crate) fn index(&self) -> Arc<Index> {
-        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.engine.load_full()
     }
 
     /// Decides by another model from now on.
     pub(crate) fn replace_index(&self, index: Index) {
-        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        self.engine.store(Arc::new(index));
     }
 
     /// Returns the time, microseconds since 1970.
@@ -266,6 +266,7 @@ impl MasterPatientIndexService for Service {
         let proto::MatchPatientRequest { demographics } = request.into_inner();
         let record = convert::record("demographics", demographics.as_ref(), self.clock.now())?;
         convert::enough_to_match(&record)?;
+        self.probing.check(&context)?;
         let index = self.index();
         let (prepared, keys) = index.prepare(&record);
         let (candidates, overfull) = self.store.candidates(&keys).await?;

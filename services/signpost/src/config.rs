@@ -105,6 +105,23 @@ pub struct Matching {
     pub population: u64,
     /// Country of phone numbers that name none, two letters (ISO 3166).
     pub region: String,
+    /// Matches that one user may ask for in a minute, on average over five; 0 for any number.
+    pub user_per_minute: u32,
+    /// Matches that all users of a member may ask for in a minute, on average over five; 0 for any number.
+    pub member_per_minute: u32,
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        let limits = signpost_mpi::Limits::default();
+        Self {
+            model: PathBuf::new(),
+            population: 1_000_000,
+            region: "US".into(),
+            user_per_minute: limits.user,
+            member_per_minute: limits.member,
+        }
+    }
 }
 
 /// Settings of consent.
@@ -165,7 +182,7 @@ impl Default for Config {
                 key: pki.join("exchange/key.pem"),
             },
             telemetry: telemetry::Config::default(),
-            matching: Matching { model: PathBuf::new(), population: 1_000_000, region: "US".into() },
+            matching: Matching::default(),
             consent: Consent { network_default: NetworkDefault::OptOut },
             peers: Peers {
                 server_name: "exchange".into(),

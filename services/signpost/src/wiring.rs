@@ -189,7 +189,10 @@ impl House<'_> {
         let Some(database) = self.database(Service::Mpi)? else { return Ok(()) };
         let blinder = blinder(&self.config.blinding_key)?;
         let (sealing, matching) = (sealing(self.config)?, matching(&self.config.matching)?);
-        let config = signpost_mpi::Config { database, blinder, sealing, matching };
+        let settings = &self.config.matching;
+        let limits =
+            signpost_mpi::Limits { user: settings.user_per_minute, member: settings.member_per_minute };
+        let config = signpost_mpi::Config { database, blinder, sealing, matching, limits };
         let (audit, clock, lifecycle) = (audit.clone(), self.clock.clone(), lifecycle.clone());
         let deps = signpost_mpi::Deps { audit, clock, lifecycle };
         self.keep(Service::Mpi, signpost_mpi::build(config, deps).await)

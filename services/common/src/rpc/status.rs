@@ -55,6 +55,13 @@ pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// The caller asks too often; it may again after a while.
+pub fn exhausted(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, NO_METADATA);
+    details.set_retry_info(Some(retry_after));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// A field of the request is wrong.
 ///
 /// `field` is its path in the request, for instance `demographics.names[0].family`.

@@ -17,7 +17,10 @@ use super::database::Database;
 use crate::config::Service;
 
 /// What a server is told. All else is as by default, in the bench's folder, where the server works.
-const CONFIG: &str = "listen = \"127.0.0.1:0\"\ntelemetry = { filter = \"warn\" }\n";
+///
+/// One user asks for as many matches as it can.
+const CONFIG: &str = "listen = \"127.0.0.1:0\"\ntelemetry = { filter = \"warn\" }\n\
+    matching = { user_per_minute = 0, member_per_minute = 0 }\n";
 
 /// Longest time that a server takes to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
