@@ -76,6 +76,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
         clock,
         lifecycle,
         decided: Arc::default(),
+        watchers: Arc::default(),
         promoted: Arc::default(),
     };
     service.lifecycle.spawn(retrain::follow(service.clone()));

@@ -43,7 +43,7 @@ use crate::{
 /// Records whose disclosures are asked for at once.
 const DISCLOSURES_ASKED_AT_ONCE: usize = 8;
 
-const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
+pub(crate) const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -57,6 +57,8 @@ pub(crate) struct Service {
     pub(crate) lifecycle: Lifecycle,
     /// Told when this process has decided something.
     pub(crate) decided: Arc<Notify>,
+    /// Who follows the decisions.
+    pub(crate) watchers: Arc<watch::Watchers>,
     /// Told when a model was promoted here.
     pub(crate) promoted: Arc<Notify>,
 }
@@ -552,6 +554,6 @@ impl MasterPatientIndexService for Service {
     ) -> Result<Response<Self::WatchIdentityChangesStream>, Status> {
         let context = Context::of(&request)?;
         let proto::WatchIdentityChangesRequest { resume_token } = request.into_inner();
-        Ok(Response::new(watch::run(Arc::new(self.clone()), context, &resume_token)?))
+        Ok(Response::new(watch::run(Arc::new(self.clone()), context, &resume_token).await?))
     }
 }

@@ -3,16 +3,28 @@
 //! A stream brings every decision at least once and leaves none out: what comes with a token was preceded by all before it.
 //! A member sees decisions on its own records; that somebody else's record joined the same person is not its business.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use signpost_common::rpc::{Context, page, status};
-use signpost_proto::mpi::v1::{LinkEvent, WatchIdentityChangesResponse};
-use tokio::sync::mpsc;
+use signpost_proto::{
+    audit::v1::EventKind,
+    mpi::v1::{LinkEvent, WatchIdentityChangesResponse},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::service::Service;
+use crate::service::{SERVICE, Service};
 
 /// Most decisions that are read at once.
 const READ_MAX: i64 = 500;
@@ -22,6 +34,15 @@ const AHEAD_MAX: usize = 64;
 
 /// How long a stream goes on before its caller must be admitted again: certificates and grants end.
 const ADMITTED_FOR: Duration = Duration::from_secs(300);
+
+/// How long decisions are gathered before they are read, so that many streams do not read the log for each of them.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How often a stream that has nothing to tell says how far it is.
+const TOKEN_EVERY: Duration = Duration::from_secs(10);
+
+/// Most streams of one member.
+const STREAMS_MAX: usize = 8;
 
 /// How long it takes at most to notice what another process decided.
 const POLL: Duration = Duration::from_secs(1);
@@ -63,20 +84,31 @@ fn scope(context: &Context) -> String {
 }
 
 /// Streams decisions after a token until the caller has enough or the process stops.
-pub(crate) fn run(service: Arc<Service>, context: Context, resume_token: &str) -> Result<Changes, Status> {
-    let query = scope(&context);
+pub(crate) async fn run(
+    service: Arc<Service>,
+    context: Context,
+    resume_token: &str,
+) -> Result<Changes, Status> {
+    let query = format!("{} {}", scope(&context), service.store.log_id().await?);
     let after = page::position(query.as_bytes(), resume_token).map_err(|_| {
-        status::invalid("resume_token", "must come from an earlier change of the same stream")
+        status::invalid("resume_token", "must come from an earlier change of the same stream of this index")
     })?;
     let after = after.map(|text| text.parse()).transpose()?.unwrap_or_default();
+    let place = service.watchers.place_of(&context.caller.member_id)?;
+    if context.operator {
+        let action = format!("{SERVICE}/WatchIdentityChanges");
+        service.audit.change(&context, EventKind::Identity, &action, "", "").await?;
+    }
     let (sender, receiver) = mpsc::channel(AHEAD_MAX);
     let stopping = service.lifecycle.stopping();
     service.lifecycle.clone().spawn(async move {
+        let _place = place;
+        let watch = Watch { context, query, sender: &sender };
         let last = tokio::select! {
             () = sender.closed() => return,
             () = tokio::time::sleep(ADMITTED_FOR) => status::unavailable("RESUME", "go on with the last token"),
             () = stopping => status::unavailable("STOPPING", "the service stops; go on with the last token"),
-            error = follow(&service, &context, &query, after, &sender) => error,
+            error = watch.follow(&service, after) => error,
         };
         // Nobody may listen any more.
         sender.send(Err(last)).await.ok();
@@ -84,41 +116,92 @@ pub(crate) fn run(service: Arc<Service>, context: Context, resume_token: &str) -
     Ok(ReceiverStream::new(receiver).boxed())
 }
 
-/// Sends decisions until something fails.
-async fn follow(
-    service: &Service,
-    context: &Context,
-    query: &str,
-    mut after: Position,
-    sender: &mpsc::Sender<Result<WatchIdentityChangesResponse, Status>>,
-) -> Status {
-    loop {
-        // Before the log is read: what is decided meanwhile is not slept through.
-        let decided = service.decided.notified();
-        let changes = match service.store.changes(after, READ_MAX).await {
-            Ok(changes) => changes,
-            Err(error) => return error.into(),
-        };
-        let seen_all = changes.is_empty();
-        for (position, event) in changes {
-            after = position;
-            if !context.operator && event.reference.member_id.as_str() != context.caller.member_id {
-                continue;
+/// How many streams each member has.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Watchers {
+    /// Returns a place for one more stream of a member, which is free again when it is dropped.
+    fn place_of(&self, member: &str) -> Result<OwnedSemaphorePermit, Status> {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let places =
+            members.entry(member.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(STREAMS_MAX)));
+        places.clone().try_acquire_owned().map_err(|_| {
+            let message = format!("a member may watch {STREAMS_MAX} times at once: end another stream first");
+            status::exhausted("TOO_MANY_STREAMS", message, ADMITTED_FOR)
+        })
+    }
+}
+
+/// A stream of decisions to a caller.
+struct Watch<'a> {
+    context: Context,
+    query: String,
+    sender: &'a mpsc::Sender<Result<WatchIdentityChangesResponse, Status>>,
+}
+
+impl Watch<'_> {
+    /// Sends decisions until something fails.
+    async fn follow(&self, service: &Service, mut after: Position) -> Status {
+        let (mut told, mut told_at) = (after, Instant::now());
+        loop {
+            // Before the log is read: what is decided meanwhile is not slept through.
+            let decided = service.decided.notified();
+            let changes = match service.store.changes(after, READ_MAX).await {
+                Ok(changes) => changes,
+                Err(error) => return error.into(),
+            };
+            let seen_all = changes.is_empty();
+            for (position, event) in changes {
+                after = position;
+                let own = event.reference.member_id.as_str() == self.context.caller.member_id;
+                if own || self.context.operator {
+                    if self.send(Some(event.into()), position).await.is_err() {
+                        return Status::cancelled("nobody listens");
+                    }
+                    (told, told_at) = (position, Instant::now());
+                }
             }
-            let resume_token = page::token(query.as_bytes(), &position.to_string());
-            let mut event = LinkEvent::from(event);
-            if !context.operator {
-                // What stewards say among themselves.
-                (event.reason, event.candidate_person_id) = Default::default();
+            // Whoever is told nothing for long would read all of it again after a break.
+            if told != after && told_at.elapsed() >= TOKEN_EVERY {
+                if self.send(None, after).await.is_err() {
+                    return Status::cancelled("nobody listens");
+                }
+                (told, told_at) = (after, Instant::now());
             }
-            let change = WatchIdentityChangesResponse { event: Some(event), resume_token };
-            if sender.send(Ok(change)).await.is_err() {
-                return Status::cancelled("nobody listens");
+            if seen_all {
+                // Another process may have decided, too.
+                tokio::time::timeout(POLL, decided).await.ok();
+                // What is decided within a moment is read at once.
+                tokio::time::sleep(GATHER).await;
             }
         }
-        if seen_all {
-            // Another process may have decided, too.
-            tokio::time::timeout(POLL, decided).await.ok();
-        }
+    }
+
+    async fn send(&self, event: Option<LinkEvent>, position: Position) -> Result<(), ()> {
+        let resume_token = page::token(self.query.as_bytes(), &position.to_string());
+        let event = event.map(|event| match self.context.operator {
+            true => event,
+            // What stewards say among themselves is not for members.
+            false => LinkEvent { reason: String::new(), candidate_person_id: String::new(), ..event },
+        });
+        let change = WatchIdentityChangesResponse { event, resume_token };
+        self.sender.send(Ok(change)).await.map_err(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_has_so_many_streams_and_no_more() {
+        let watchers = Watchers::default();
+        let mut places: Vec<_> = (0..STREAMS_MAX).map(|_| watchers.place_of("north").unwrap()).collect();
+        let refused = watchers.place_of("north").unwrap_err();
+        assert_eq!(status::reason(&refused), "TOO_MANY_STREAMS");
+        assert!(watchers.place_of("south").is_ok());
+        places.pop();
+        assert!(watchers.place_of("north").is_ok());
     }
 }

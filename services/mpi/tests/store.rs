@@ -318,3 +318,19 @@ async fn who_follows_the_decisions_misses_none() {
     assert_eq!((distinct.len(), seen.len()), (180, 180));
     assert!(reader.changes(after, 7).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn decisions_that_another_server_made_are_shown() {
+    let Some(location) = db::scratch_postgres("mpi_restored") else { return };
+    let Location::Postgres { url, schema, .. } = &location else { return };
+    let store = opened(&location).await;
+    register(&*store, incoming("north", "1", "Jane", "Quill", "1950-01-02")).await;
+    // What a dump brings from a server that has done more than this one.
+    let pool = sqlx::PgPool::connect(url.expose()).await.unwrap();
+    let ahead = format!("UPDATE {schema}.link_event SET transaction_id = 4000000000000");
+    sqlx::query(sqlx::AssertSqlSafe(ahead)).execute(&pool).await.unwrap();
+    assert!(store.changes(Position::default(), 9).await.unwrap().is_empty());
+    let again = opened(&location).await;
+    assert_eq!(again.changes(Position::default(), 9).await.unwrap().len(), 1);
+    assert_ne!(again.log_id().await.unwrap(), "");
+}

@@ -32,6 +32,13 @@ const HOLD_COMPARISONS: &str =
 const HOLD_MODELS: &str =
     "SELECT model_row FROM model WHERE model_row = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
 
+/// What tells servers apart: each counts transactions for itself.
+const LOG_ID: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Makes decisions visible that another server has made, whose count of transactions is ahead of this one's.
+const RESTORED: &str = "UPDATE link_event SET transaction_id = 0
+    WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+
 const DELETE_KEYS: &str = "DELETE FROM block_key WHERE record_row = $2 AND key = ANY($1)";
 
 fn key_list(keys: &[i64]) -> Vec<i64> {

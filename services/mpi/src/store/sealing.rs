@@ -71,6 +71,7 @@ impl SqlStore {
         now_us: i64,
     ) -> Result<Self, db::Error> {
         let store = Self { pools, keys: KeyRing::new([]), wrapping, keys_read_us: AtomicI64::new(now_us) };
+        sqlx::query(RESTORED).execute(&store.pools.write).await?;
         store.learn_keys().await?;
         if store.keys.newest().is_none() {
             store.add_key(1, now_us).await?;

@@ -500,6 +500,11 @@ impl Store for SqlStore {
         Ok(rows.into_iter().map(link_event).collect::<Result<_, _>>()?)
     }
 
+    async fn log_id(&self) -> Result<String, Error> {
+        let (id,): (String,) = sqlx::query_as(LOG_ID).fetch_one(&self.pools.read).await?;
+        Ok(id)
+    }
+
     async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {
         self.seal_anew(now_us, progress).await
     }

@@ -28,6 +28,10 @@ const HOLD_RECORDS: &str = "SELECT value FROM json_each($1)";
 const HOLD_COMPARISONS: &str = HOLD_RECORDS;
 const HOLD_MODELS: &str = HOLD_RECORDS;
 
+/// The one writer counts decisions, which a copy does as well.
+const LOG_ID: &str = "SELECT ''";
+const RESTORED: &str = "UPDATE link_event SET transaction_id = 0 WHERE transaction_id > 0";
+
 const DELETE_KEYS: &str =
     "DELETE FROM block_key WHERE record_row = $2 AND key IN (SELECT value FROM json_each($1))";
 
