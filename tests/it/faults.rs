@@ -1,21 +1,27 @@
 //! Power cuts, stopped members, sources that send something else, and stopping in an orderly way.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
-use signpost::config::Service;
+use signpost::{client::Client, config::Service};
 use signpost_common::rpc::status;
 use signpost_proto::{
     common::v1::RecordReference,
     locator::v1::SourceState,
-    mpi::v1::{FeedPatientsRequest, GetPersonRequest, feed_patients_response, get_person_request::By},
+    mpi::v1::{
+        FeedPatientsRequest, GetPersonRequest, WatchIdentityChangesRequest, feed_patients_response,
+        get_person_request::By,
+    },
 };
 use signpost_tests::{
     Cluster, Topology,
     find::{fetch, locate},
     physician, postgres,
     scenario::{person, record, two_documents},
-    system,
+    soak, system,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -35,7 +41,8 @@ async fn what_was_acknowledged_survives_kill_9_on_postgres() -> anyhow::Result<(
 async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
     let mut acknowledged = HashSet::new();
     let mut next = 0;
-    for round in 0..3 {
+    let cuts = if soak() { 20 } else { 3 };
+    for round in 0..cuts {
         let client = cluster.client("north", Service::Mpi)?;
         let (sender, items) = mpsc::channel(64);
         let first = next;
@@ -48,7 +55,7 @@ async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
         });
         let request = client.request(&system(), ReceiverStream::new(items))?;
         let mut answers = client.mpi().feed_patients(request).await?.into_inner();
-        let enough = 300 + 150 * round;
+        let enough = 300 + 150 * (round % 3);
         let mut seen = 0;
         while let Some(answer) = answers.message().await? {
             ensure!(matches!(answer.result, Some(feed_patients_response::Result::Registered(_))), "refused");
@@ -68,14 +75,34 @@ async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
         cluster.restart(Service::Mpi).await?;
     }
     let client = cluster.client("north", Service::Mpi)?;
+    let mut persons = BTreeMap::new();
     for item in &acknowledged {
         let record = RecordReference { member_id: "north".into(), local_id: format!("P{item}") };
         let request =
             client.request(&physician(), GetPersonRequest { by: Some(By::Record(record)), as_of: None })?;
         let answer = client.mpi().get_person(request).await;
-        answer.with_context(|| format!("item {item} was acknowledged and is gone"))?;
+        let answer = answer.with_context(|| format!("item {item} was acknowledged and is gone"))?;
+        let person = answer.into_inner().person.context("an empty answer")?.person_id;
+        persons.insert(format!("P{item}"), person);
     }
-    println!("{} acknowledged records are there after three power cuts", acknowledged.len());
+    println!("{} acknowledged records are there after {cuts} power cuts", acknowledged.len());
+    log_tells(&client, persons).await
+}
+
+/// Reads the log of decisions until it has told the person of each record, and no other.
+async fn log_tells(client: &Client, mut persons: BTreeMap<String, String>) -> anyhow::Result<()> {
+    let request = client.request(&system(), WatchIdentityChangesRequest::default())?;
+    let mut changes = client.mpi().watch_identity_changes(request).await?.into_inner();
+    while !persons.is_empty() {
+        let change = tokio::time::timeout(Duration::from_secs(30), changes.message()).await;
+        let change = change.with_context(|| format!("the log lacks {} records", persons.len()))??;
+        let Some(event) = change.and_then(|change| change.event) else { continue };
+        let local_id = event.record.context("no record")?.local_id;
+        // Each was decided on once: nobody sent it again, and all are unlike.
+        if let Some(person) = persons.remove(&local_id) {
+            ensure!(event.to_person_id == person, "{local_id} is with another person than the log says");
+        }
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod onboard;
 mod people;
 mod privacy;
 mod python;
+mod replicas;
 mod sealed;
 mod stewards;
 mod tenancy;

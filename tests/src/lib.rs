@@ -135,6 +135,11 @@ pub fn postgres() -> Option<String> {
     url
 }
 
+/// True when tests may take as long as it takes to be sure (`tests/run --soak`).
+pub fn soak() -> bool {
+    std::env::var_os("SIGNPOST_TEST_SOAK").is_some()
+}
+
 impl Cluster {
     /// Begins to describe a cluster: opt-out, with sources.
     pub fn builder(topology: Topology) -> Builder {
@@ -184,8 +189,13 @@ impl Cluster {
 
     /// Connects a member to a service.
     pub fn client(&self, member: &str, service: Service) -> anyhow::Result<Client> {
+        self.client_at(member, self.endpoint(service))
+    }
+
+    /// Connects a member to an address: `https://host:port`.
+    pub fn client_at(&self, member: &str, endpoint: String) -> anyhow::Result<Client> {
         Client::new(&Party {
-            endpoint: self.endpoint(service),
+            endpoint,
             server_name: "exchange".into(),
             pki: self.pki(),
             member_id: member.parse()?,
@@ -206,6 +216,17 @@ impl Cluster {
             vec![service]
         };
         self.spawn(service, &only).await
+    }
+
+    /// Starts another process of a service that runs in one of its own, on the same database; returns its address, too.
+    pub async fn replica(&self, service: Service) -> anyhow::Result<(Process, String)> {
+        let name = format!("{}-replica", service.name());
+        self.write_config(&name, &Config { listen: "127.0.0.1:0".into(), ..self.config.clone() })?;
+        let file = self.dir.path().join(format!("{name}.toml"));
+        let file = file.to_str().context("the folder's name is no text")?;
+        let arguments = ["serve", "--config", file, "--only", service.name()];
+        let (process, address) = Process::serve(&arguments, Stdio::inherit()).await?;
+        Ok((process, format!("https://{address}")))
     }
 
     /// Writes a member's documents and their index, and starts or restarts its source.
