@@ -117,6 +117,14 @@ pub fn read(
     Ok(index.incoming(reference, &record, demographics.encode_to_vec()))
 }
 
+/// Returns the engine with the model that decides in an index: the configured one, unless another was promoted there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn engine(store: &dyn Store, configured: Index, now_us: i64) -> Result<Index, Error> {
+    retrain::adopt(store, configured, now_us).await
+}
+
 /// Writes the keys of records that an import left without, so that nobody is overlooked.
 pub(crate) async fn finish(store: &dyn Store) -> Result<(), Error> {
     store.insert_pending_keys(KEYS_AT_ONCE, &|_, _| {}).await.map(drop)

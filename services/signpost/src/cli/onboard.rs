@@ -50,8 +50,10 @@ pub(super) async fn run(
     let location = config.location(Service::Mpi)?;
     let store = store::open(&location, wiring::sealing(&config)?, now.as_microsecond());
     let store = store.await.context("opening the database of mpi")?;
-    let model = chosen.unwrap_or_else(|| matching.model.clone());
     let index = Index::new(wiring::blinder(&config.blinding_key)?, matching);
+    let index = onboard::engine(store.as_ref(), index, now.as_microsecond()).await;
+    let index = index.context("reading which model decides")?;
+    let model = chosen.unwrap_or_else(|| index.model.clone());
     let bars = Bars::default();
     let mut intake = Intake::begin(index, now, rejects)?;
     intake.read_all(files, &|done, total| bars.show("reading records", done, total))?;
