@@ -119,6 +119,7 @@ pub(crate) async fn follow(service: Service) {
 
 async fn look(service: &Service) -> Result<(), Error> {
     let store = service.store.as_ref();
+    store.fail_silent(alive_us(service.now_us())).await?;
     let Some(model) = store.model_in_force().await? else { return Ok(()) };
     let index = service.index();
     if index.model.version != model.version {

@@ -43,7 +43,7 @@ use crate::{
 /// Records whose disclosures are asked for at once.
 const DISCLOSURES_ASKED_AT_ONCE: usize = 8;
 
-pub(crate) const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
+const SERVICE: &str = "/signpost.mpi.v1.MasterPatientIndexService";
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -123,6 +123,11 @@ impl Service {
         self.audit
             .change(context, EventKind::Identity, &format!("{SERVICE}/{action}"), object, request_id)
             .await
+    }
+
+    /// Records that a steward looks at something, before it is shown.
+    pub(crate) async fn looks(&self, context: &Context, action: &str, object: &str) -> Result<(), Status> {
+        self.audit.change(context, EventKind::Identity, &format!("{SERVICE}/{action}"), object, "").await
     }
 
     /// Returns what was disclosed of records while they were with the persons that they have left, newest first, and whether
@@ -469,12 +474,14 @@ impl MasterPatientIndexService for Service {
         &self,
         request: Request<proto::ListLinkEventsRequest>,
     ) -> Result<Response<proto::ListLinkEventsResponse>, Status> {
+        let context = Context::of(&request)?;
         let mut request = request.into_inner();
         let limit = page::size(std::mem::take(&mut request.page_size))?;
         let page_token = std::mem::take(&mut request.page_token);
         let query = request.encode_to_vec();
         let of = convert::of(request.of)?;
         let before = page::number(&query, &page_token)?.unwrap_or(i64::MAX);
+        self.looks(&context, "ListLinkEvents", &of.to_string()).await?;
         let mut events = self.store.decisions(&of, before, limit + 1).await?;
         let next_page_token = page::cut(&query, &mut events, limit, |event| event.sequence.to_string());
         let events = events.into_iter().map(Into::into).collect();
@@ -531,15 +538,19 @@ impl MasterPatientIndexService for Service {
         &self,
         request: Request<proto::ExplainMatchRequest>,
     ) -> Result<Response<proto::ExplainMatchResponse>, Status> {
+        let context = Context::of(&request)?;
         let proto::ExplainMatchRequest { left_record_id, right_record_id, sequence } = request.into_inner();
         if sequence != 0 {
-            if !(left_record_id.is_empty() && right_record_id.is_empty()) {
-                return Err(status::invalid("sequence", "must be set alone, or two records"));
+            if sequence < 0 || !(left_record_id.is_empty() && right_record_id.is_empty()) {
+                let message = "must be the position of a decision, from 1, without records";
+                return Err(status::invalid("sequence", message));
             }
+            self.looks(&context, "ExplainMatch", &sequence.to_string()).await?;
             return Ok(Response::new(self.explain_decision(sequence).await?));
         }
         let left: RecordId = convert::id_of("left_record_id", &left_record_id)?;
         let right: RecordId = convert::id_of("right_record_id", &right_record_id)?;
+        self.looks(&context, "ExplainMatch", &format!("{left} {right}")).await?;
         let left = self.store.prepared(left).await?.ok_or(Error::RecordUnknown)?;
         let right = self.store.prepared(right).await?.ok_or(Error::RecordUnknown)?;
         let explanation = explain(&self.index().model, THRESHOLDS, left.view(), right.view());

@@ -13,10 +13,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::BoxStream};
 use signpost_common::rpc::{Context, page, status};
-use signpost_proto::{
-    audit::v1::EventKind,
-    mpi::v1::{LinkEvent, WatchIdentityChangesResponse},
-};
+use signpost_proto::mpi::v1::{LinkEvent, WatchIdentityChangesResponse};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
@@ -24,7 +21,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::service::{SERVICE, Service};
+use crate::service::Service;
 
 /// Most decisions that are read at once.
 const READ_MAX: i64 = 500;
@@ -96,8 +93,7 @@ pub(crate) async fn run(
     let after = after.map(|text| text.parse()).transpose()?.unwrap_or_default();
     let place = service.watchers.place_of(&context.caller.member_id)?;
     if context.operator {
-        let action = format!("{SERVICE}/WatchIdentityChanges");
-        service.audit.change(&context, EventKind::Identity, &action, "", "").await?;
+        service.looks(&context, "WatchIdentityChanges", "").await?;
     }
     let (sender, receiver) = mpsc::channel(AHEAD_MAX);
     let stopping = service.lifecycle.stopping();

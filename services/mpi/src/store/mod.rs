@@ -273,6 +273,15 @@ pub enum Of {
     Person(PersonId),
 }
 
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Record(record) => record.fmt(f),
+            Self::Person(person) => person.fmt(f),
+        }
+    }
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {

@@ -92,7 +92,7 @@ pub trait Models: Send + Sync {
     /// Keeps a model that was not learnt here, unless one of its name is there. In force, it retires the one that was.
     async fn keep_model(&self, version: &str, body: &str, in_force: bool, now_us: i64) -> Result<(), Error>;
 
-    /// Begins a model, unless another is being learnt. One whose learner has said nothing since `alive_us` has failed.
+    /// Begins a model, unless another is being learnt by somebody who has said something since `alive_us`.
     async fn begin_model(
         &self,
         version: &str,
@@ -101,6 +101,9 @@ pub trait Models: Send + Sync {
         now_us: i64,
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error>;
+
+    /// Takes models for failed whose learner has said nothing since `alive_us`.
+    async fn fail_silent(&self, alive_us: i64) -> Result<(), Error>;
 
     /// Says how far a model is; false when it was given up meanwhile.
     async fn touch_model(&self, version: &str, progress: &Progress, now_us: i64) -> Result<bool, Error>;

@@ -93,6 +93,18 @@ async fn put_in_force(c: &mut Connection, version: &str, now_us: i64) -> Result<
     Ok(())
 }
 
+async fn fail_silent(c: &mut Connection, alive_us: i64) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE model SET state = $1, failure = 'CUT_SHORT', step = '' WHERE state = $2 AND touched_at < $3",
+    )
+    .bind(i64::from(ModelState::Failed as i32))
+    .bind(i64::from(ModelState::Training as i32))
+    .bind(alive_us)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
 /// Returns the model of an earlier attempt.
 async fn replayed_model(c: &mut Connection, attempt: Option<&Attempt>) -> Result<Option<StoredModel>, Error> {
     let Some(response) = replayed(c, attempt).await? else { return Ok(None) };
@@ -168,14 +180,7 @@ impl Models for SqlStore {
         if find_model(&mut tx, version).await?.is_some() {
             return Err(Error::ModelExists);
         }
-        sqlx::query(
-            "UPDATE model SET state = $1, failure = 'CUT_SHORT', step = '' WHERE state = $2 AND touched_at < $3",
-        )
-        .bind(i64::from(ModelState::Failed as i32))
-        .bind(i64::from(ModelState::Training as i32))
-        .bind(alive_us)
-        .execute(&mut *tx)
-        .await?;
+        fail_silent(&mut tx, alive_us).await?;
         let (others,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM model WHERE state = $1")
             .bind(i64::from(ModelState::Training as i32))
             .fetch_one(&mut *tx)
@@ -198,6 +203,10 @@ impl Models for SqlStore {
         keep_response(&mut tx, attempt, version.as_bytes(), now_us).await?;
         tx.commit().await?;
         Ok(model)
+    }
+
+    async fn fail_silent(&self, alive_us: i64) -> Result<(), Error> {
+        fail_silent(&mut *self.pools.write.acquire().await?, alive_us).await
     }
 
     async fn touch_model(
@@ -416,8 +425,10 @@ impl Models for SqlStore {
     ) -> Result<(), Error> {
         with_new_keys!(self, async {
             let mut tx = self.pools.write.begin_with(BEGIN).await?;
-            lock_batch(&mut tx, batch).await?;
-            register_part(&mut tx, &self.keys, batch, decide, by, Coming::Again).await?;
+            if !batch.is_empty() {
+                lock_batch(&mut tx, batch).await?;
+                register_part(&mut tx, &self.keys, batch, decide, by, Coming::Again).await?;
+            }
             for change in changes {
                 sqlx::query("UPDATE model_change SET carried_out = 1 WHERE change_row = $1")
                     .bind(change)
