@@ -40,11 +40,14 @@ pub async fn open(
 ) -> Result<Pools, Error> {
     let options: PgConnectOptions = url.expose().parse()?;
     // A plan for each set of parameters costs more than it saves on point queries. Every statement is answered by an index; a
-    // plan that was made while a table was empty would read it whole ever after.
+    // plan that was made while a table was empty would read it whole ever after. Nor does a statement read so much that
+    // processes or machine code of its own would pay, whatever the planner thinks of a table that it has no statistics of.
     let options = options.application_name(&format!("signpost-{schema}")).options([
         ("search_path", schema),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("jit", "off"),
     ]);
     // A pool would try for its whole time limit; one connection says at once what is wrong.
     options.connect().await?.close().await?;
