@@ -177,6 +177,7 @@ pub async fn run(
         done += part.len();
         progress(Step::Finish, done as u64, total);
     }
+    store.look_over().await?;
     Ok(counted(records, &held, &plan))
 }
 

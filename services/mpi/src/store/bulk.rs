@@ -73,4 +73,7 @@ pub trait Import {
 
     /// Opens questions in one transaction, unless they are open or were decided.
     async fn insert_reviews(&self, reviews: &[(RecordId, Review)], now_us: i64) -> Result<(), Error>;
+
+    /// Makes the database look over what was written, so that who asks next is answered as fast as later on.
+    async fn look_over(&self) -> Result<(), Error>;
 }

@@ -244,4 +244,8 @@ impl Import for SqlStore {
         tx.commit().await?;
         Ok(())
     }
+
+    async fn look_over(&self) -> Result<(), Error> {
+        Ok(look_over(&self.pools).await?)
+    }
 }

@@ -98,6 +98,11 @@ async fn insert_rows(
     Ok(())
 }
 
+/// There is nothing to look over: the plans do not depend on what the tables hold.
+async fn look_over(_: &Pools) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
 include!("sealing.rs");
 include!("sql.rs");
 include!("stewardship.rs");
