@@ -20,7 +20,7 @@ use signpost_proto::{
 use tonic::{Request, Status};
 
 use super::{
-    sample::{About, Sample},
+    sample::{About, ByMember, Sample},
     server::Server,
 };
 use crate::{
@@ -106,19 +106,15 @@ impl Fed {
 }
 
 /// Feeds every member's records, all members at once.
-pub(super) async fn feed(
-    parties: &Parties,
-    seed: BTreeMap<&'static str, Vec<RegisterPatientRequest>>,
-    bars: &Bars,
-) -> anyhow::Result<Fed> {
-    let total = seed.values().map(Vec::len).sum::<usize>() as u64;
+pub(super) async fn feed(parties: &Parties, records: ByMember, bars: &Bars) -> anyhow::Result<Fed> {
+    let total = records.values().map(Vec::len).sum::<usize>() as u64;
     let done = std::cell::Cell::new(0);
     let progress = || {
         done.set(done.get() + 1);
         bars.show("feeding records", done.get(), total);
     };
     let began = Instant::now();
-    let feeds = seed.into_iter().map(|(id, records)| feed_of(parties, id, records, &progress));
+    let feeds = records.into_iter().map(|(id, records)| feed_of(parties, id, records, &progress));
     let fed = try_join_all(feeds).await?;
     let took = began.elapsed();
     let sum = |pick: fn(&Fed) -> u64| fed.iter().map(pick).sum();

@@ -9,6 +9,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,12 +25,14 @@ mod load;
 mod postgres;
 mod report;
 mod sample;
+mod seed;
 mod server;
 
 use database::Database;
 use load::Parties;
 use report::{Before, Conditions, Found, Report};
 use sample::Sample;
+use seed::Seeded;
 use server::Server;
 
 use crate::{cli::Bars, pki};
@@ -37,16 +40,18 @@ use crate::{cli::Bars, pki};
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Measure the master patient index: feeding, matching, registering, memory, disk
+    /// Measure the master patient index: import, feeding, matching, registering, memory, disk
     ///
-    /// It starts a server of its own with keys of its own, fills its index with synthetic people, and calls it over
-    /// mutual TLS on loopback. At the end nothing of it is left.
+    /// It makes synthetic people and takes N records of them into an empty index as `import people --bulk` does. Then it
+    /// starts a server of its own with keys of its own on that index and calls it over mutual TLS on loopback: it feeds as
+    /// many new records again, at most 20,000, asks who people are, and registers further records one by one. At the end
+    /// nothing of it is left.
     Mpi(Options),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How many source records the index holds; what they are about is fewer people
+    /// How many source records the import brings: records, not persons, who are fewer. What is fed comes on top
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=PEOPLE_MAX))]
     people: u32,
     /// Database of the server
@@ -64,7 +69,7 @@ pub(crate) struct Options {
     /// Show beside it what an earlier bench wrote with --json, and the ratio
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// How long each of the four measurements takes; feeding comes before them
+    /// How long each of the four measurements takes; import and feeding come before them
     #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 }
@@ -144,15 +149,22 @@ async fn on_server(
     database: &Database,
     stop: &mut Stop,
 ) -> anyhow::Result<Report> {
-    let bars = Bars::default();
+    let bars = Arc::new(Bars::default());
     let people = options.people as usize;
     bars.show("making people", 0, 0);
     let made = tokio::task::spawn_blocking(move || sample::make(people));
-    let sample = stop.or(async { made.await? }).await?;
-    bars.show("starting the server", 0, 0);
+    let mut sample = stop.or(async { made.await? }).await?;
     pki::create(&server::pki(folder.path()), &sample.members())?;
+    let (config, seed) = (server::config(folder.path(), database), std::mem::take(&mut sample.seed));
+    // Linking lets nobody else have its thread for a while; a signal must be heard all the same.
+    let filling = tokio::spawn({
+        let bars = bars.clone();
+        async move { seed::fill(&config, seed, &bars).await }
+    });
+    let seeded = stop.or(async { filling.await? }).await?;
+    bars.show("starting the server", 0, 0);
     let server = stop.or(Server::start(folder.path(), database)).await?;
-    let measured = stop.or(measure(options, sample, &server, database, &bars)).await;
+    let measured = stop.or(measure(options, seeded, sample, &server, database, &bars)).await;
     bars.end();
     let ended = server.end().await;
     match (measured, ended) {
@@ -165,6 +177,7 @@ async fn on_server(
 
 async fn measure(
     options: &Options,
+    seeded: Seeded,
     mut sample: Sample,
     server: &Server,
     database: &Database,
@@ -172,9 +185,9 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let time = Duration::from_secs(options.seconds);
     let parties = Parties::new(server, &sample.members())?;
-    let (seed, later) = (std::mem::take(&mut sample.seed), std::mem::take(&mut sample.later));
+    let (feed, later) = (std::mem::take(&mut sample.feed), std::mem::take(&mut sample.later));
     let began = server.cpu()?;
-    let fed = load::feed(&parties, seed, bars).await?;
+    let fed = load::feed(&parties, feed, bars).await?;
     let fed_cpu = server.cpu()?.saturating_sub(began);
     load::matches(&parties, &sample, "warming up", WARM_TIME, bars).await?;
     let alone = load::matches(&parties, &sample, "matching, one at a time", time, bars).await?;
@@ -184,6 +197,7 @@ async fn measure(
     let audited = load::matches_of_a_member(&parties, &sample, time, bars).await?;
     let registered = load::registrations(&parties, later, time, bars).await?;
     let found = Found {
+        seeded,
         fed,
         fed_cpu,
         alone,

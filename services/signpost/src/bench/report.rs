@@ -12,7 +12,10 @@ use hdrhistogram::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::load::{Answers, Calls, Fed};
+use super::{
+    load::{Answers, Calls, Fed},
+    seed::Seeded,
+};
 use crate::cli;
 
 /// The value of `bench` in a result of `signpost bench mpi`.
@@ -27,12 +30,17 @@ const CONDITIONS: [(&str, &str); 4] = [
 ];
 
 /// Rows of the table: key in the JSON, and what it is.
-const ROWS: [(&str, &str); 31] = [
+const ROWS: [(&str, &str); 34] = [
+    ("import_wall_s", "bulk import, s"),
+    ("import_linked", "bulk import, joined a person"),
+    ("import_founded", "bulk import, new persons"),
+    ("import_to_review", "bulk import, questions to a steward"),
     ("register_batch_per_s", "fed, records a second"),
     ("register_batch_cpu_us", "fed, server's processor time a record, us"),
-    ("seed_attached", "fed, joined a person known already"),
-    ("seed_new_person", "fed, new persons"),
-    ("seed_review", "fed, wait for a steward"),
+    ("feed_attached", "fed, joined a person known already"),
+    ("feed_new_person", "fed, new persons"),
+    ("feed_review", "fed, wait for a steward"),
+    ("records", "records in the index when matching starts"),
     ("match_p50_us", "matching, one at a time, p50, us"),
     ("match_p99_us", "matching, one at a time, p99, us"),
     ("match_p999_us", "matching, one at a time, p99.9, us"),
@@ -53,8 +61,6 @@ const ROWS: [(&str, &str); 31] = [
     ("register_one_p95_us", "registering one, p95, us"),
     ("register_one_p99_us", "registering one, p99, us"),
     ("register_one_calls", "registering one, calls"),
-    ("import_wall_s", "bulk import, s (there is none yet)"),
-    ("records", "records in the index at the end"),
     ("index_bytes", "index on disk, bytes"),
     ("bytes_per_record", "index on disk, bytes a record"),
     ("peak_rss_mb", "server's peak memory, with mapped files, MB"),
@@ -80,7 +86,7 @@ pub(super) struct Report {
     register_one_p50_us: u64,
     register_one_p95_us: u64,
     register_one_p99_us: u64,
-    import_wall_s: Option<f64>,
+    import_wall_s: f64,
     bytes_per_record: f64,
     peak_rss_mb: f64,
     anonymous_rss_mb: f64,
@@ -102,9 +108,12 @@ pub(super) struct Report {
     register_one_calls: u64,
     register_batch_s: f64,
     register_batch_cpu_us: f64,
-    seed_attached: u64,
-    seed_new_person: u64,
-    seed_review: u64,
+    import_linked: u64,
+    import_founded: u64,
+    import_to_review: u64,
+    feed_attached: u64,
+    feed_new_person: u64,
+    feed_review: u64,
     records: u64,
     index_bytes: u64,
     match_histogram_us_v2: String,
@@ -122,6 +131,7 @@ pub(super) struct Conditions {
 
 /// What the phases found.
 pub(super) struct Found {
+    pub(super) seeded: Seeded,
     pub(super) fed: Fed,
     pub(super) fed_cpu: Duration,
     pub(super) alone: Calls,
@@ -138,8 +148,10 @@ impl Report {
     /// Sums up.
     pub(super) fn new(conditions: Conditions, found: &Found) -> anyhow::Result<Self> {
         let Conditions { measured_at, people, database, seconds, members, in_flight } = conditions;
-        let Found { fed, fed_cpu, alone, busy, busy_cpu, audited, registered, index_bytes, .. } = found;
-        let records = fed.records() + registered.count();
+        let Found { seeded, fed, fed_cpu, alone, busy, busy_cpu, audited, registered, index_bytes, .. } =
+            found;
+        let records = seeded.counts.records + fed.records();
+        let records_at_end = records + registered.count();
         let Answers { certain, more_needed, not_found } = alone.known;
         let strangers = alone.strangers;
         Ok(Self {
@@ -159,8 +171,8 @@ impl Report {
             register_one_p50_us: at(registered, 0.5),
             register_one_p95_us: at(registered, 0.95),
             register_one_p99_us: at(registered, 0.99),
-            import_wall_s: None,
-            bytes_per_record: rounded(ratio(*index_bytes as f64, records as f64)),
+            import_wall_s: seeded.took.as_secs_f64(),
+            bytes_per_record: rounded(ratio(*index_bytes as f64, records_at_end as f64)),
             peak_rss_mb: rounded(found.peak_rss_mb),
             anonymous_rss_mb: rounded(found.anonymous_rss_mb),
             match_audited_p50_us: at(audited, 0.5),
@@ -181,9 +193,12 @@ impl Report {
             register_one_calls: registered.count(),
             register_batch_s: fed.took.as_secs_f64(),
             register_batch_cpu_us: rounded(ratio(fed_cpu.as_secs_f64() * 1e6, fed.records() as f64)),
-            seed_attached: fed.attached,
-            seed_new_person: fed.new_person,
-            seed_review: fed.review,
+            import_linked: seeded.counts.linked,
+            import_founded: seeded.counts.founded,
+            import_to_review: seeded.counts.to_review,
+            feed_attached: fed.attached,
+            feed_new_person: fed.new_person,
+            feed_review: fed.review,
             records,
             index_bytes: *index_bytes,
             match_histogram_us_v2: packed(&alone.latencies_us)?,
@@ -299,6 +314,7 @@ fn packed(histogram: &Histogram<u64>) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use hdrhistogram::serialization::Deserializer;
+    use signpost_mpi::onboard::Counts;
 
     use super::*;
 
@@ -323,7 +339,9 @@ mod tests {
             strangers: Answers { not_found: 20, ..Answers::default() },
             ..calls(1..=100)
         };
+        let counts = Counts { records: 400, linked: 200, founded: 200, to_review: 3, ..Counts::default() };
         let found = Found {
+            seeded: Seeded { counts, took: Duration::from_millis(1500) },
             fed: Fed { attached: 40, new_person: 55, review: 5, took: Duration::from_millis(500) },
             fed_cpu: Duration::from_millis(250),
             alone,
@@ -354,8 +372,8 @@ mod tests {
         assert_eq!((number("match_p50_us"), number("match_p99_us")), (50.0, 99.0));
         assert_eq!((number("match_per_s"), number("register_batch_per_s")), (1500.0, 200.0));
         assert_eq!((number("match_cpu_us"), number("register_batch_cpu_us")), (500.0, 2500.0));
-        assert_eq!((number("bytes_per_record"), number("peak_rss_mb")), (1000.0, 40.3));
-        assert_eq!(fields["import_wall_s"], Value::Null);
+        assert_eq!((number("import_wall_s"), number("records")), (1.5, 500.0));
+        assert_eq!((number("bytes_per_record"), number("peak_rss_mb")), (230.8, 40.3));
         let bytes = BASE64_STANDARD.decode(fields["match_histogram_us_v2"].as_str().unwrap()).unwrap();
         let unpacked: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
         assert_eq!((unpacked.len(), unpacked.max()), (100, 100));
@@ -395,7 +413,7 @@ mod tests {
         };
         assert_eq!(cells("matching, many at once, a second"), ["1500", "1000", "1.50"]);
         assert_eq!(cells("server's peak memory, with mapped files, MB"), ["40.3", "-", "-"]);
-        assert_eq!(cells("bulk import, s (there is none yet)"), ["-", "-", "-"]);
+        assert_eq!(cells("bulk import, s"), ["1.5", "1.5", "1.00"]);
     }
 
     #[test]

@@ -15,8 +15,14 @@ use crate::{cli, pki};
 /// What the chances are drawn from.
 const SEED: u64 = 1;
 
-/// People beyond those whose records fill the index: what they leave over is asked and registered.
+/// People beyond those whose records fill the index, at least: what they leave over is asked and registered.
 const PEOPLE_MORE: usize = 3_000;
+
+/// The same as a part of the records: a large index is asked about many people, not about a few again and again.
+const PART_MORE: usize = 20;
+
+/// Most records that are fed.
+const FED_MAX: usize = 20_000;
 
 /// Of so many questions one is about somebody whom the index does not know.
 const STRANGER_EVERY: usize = 5;
@@ -33,10 +39,15 @@ pub(super) enum About {
     Stranger,
 }
 
+/// Records of several members.
+pub(super) type ByMember = BTreeMap<&'static str, Vec<RegisterPatientRequest>>;
+
 /// Records to fill the index with, and those that are left over.
 pub(super) struct Sample {
-    /// What fills the index, by member.
-    pub(super) seed: BTreeMap<&'static str, Vec<RegisterPatientRequest>>,
+    /// What fills the index.
+    pub(super) seed: ByMember,
+    /// New records to feed: as many again, up to a bound.
+    pub(super) feed: ByMember,
     /// New records of a member, to register one by one.
     pub(super) later: Vec<(&'static str, RegisterPatientRequest)>,
     known: Vec<Demographics>,
@@ -69,11 +80,13 @@ impl Sample {
 
 /// Makes a sample that fills an index with so many records.
 pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
+    let fed_most = records.min(FED_MAX);
     // There are more than two records of a person, so that some of everything is left over.
-    let population = synth::generate(synth::Options { people: records / 2 + PEOPLE_MORE, seed: SEED });
-    let mut sample =
-        Sample { seed: BTreeMap::new(), later: vec![], known: vec![], strangers: vec![], members: vec![] };
-    let (mut seeded, mut entities, mut numbers) = (0, HashSet::new(), HashSet::new());
+    let people = (records + fed_most) / 2 + PEOPLE_MORE.max(records / PART_MORE);
+    let population = synth::generate(synth::Options { people, seed: SEED });
+    let (seed, feed) = (ByMember::new(), ByMember::new());
+    let mut sample = Sample { seed, feed, later: vec![], known: vec![], strangers: vec![], members: vec![] };
+    let (mut seeded, mut fed, mut entities, mut numbers) = (0, 0, HashSet::new(), HashSet::new());
     let mut is_new = false;
     for record in population.records() {
         let Some(demographics) = demographics(&record.cells) else { continue };
@@ -91,9 +104,18 @@ pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
             }
             continue;
         }
+        let is_member = sample.seed.contains_key(record.source);
+        if fed < fed_most {
+            if first && is_member {
+                fed += 1;
+                entities.insert(record.entity);
+                sample.feed.entry(record.source).or_default().push(registration(demographics));
+            }
+            continue;
+        }
         // Every second new record is registered, and the others are asked about.
         is_new = !is_new;
-        if first && is_new && sample.seed.contains_key(record.source) {
+        if first && is_new && is_member {
             sample.later.push((record.source, registration(demographics)));
         } else if is_askable(&demographics) {
             let known = entities.contains(&record.entity);
@@ -101,7 +123,10 @@ pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
         }
     }
     let enough = !sample.later.is_empty() && !sample.known.is_empty() && !sample.strangers.is_empty();
-    ensure!(seeded == records && enough, "the synthetic population is too small for {records} records");
+    ensure!(
+        seeded == records && fed == fed_most && enough,
+        "the synthetic population is too small for {records} records"
+    );
     sample.members = sample.seed.keys().copied().collect();
     Ok(sample)
 }
@@ -145,7 +170,9 @@ mod tests {
     fn a_sample_is_as_large_as_asked_for_and_leaves_enough_over() {
         for records in [100, 5_000] {
             let sample = make(records).unwrap();
-            assert_eq!(sample.seed.values().map(Vec::len).sum::<usize>(), records);
+            for part in [&sample.seed, &sample.feed] {
+                assert_eq!(part.values().map(Vec::len).sum::<usize>(), records);
+            }
             let left = [sample.later.len(), sample.known.len(), sample.strangers.len()];
             assert!(left.iter().all(|count| *count >= 50), "{records}: {left:?}");
             assert!(sample.members.len() >= 4);

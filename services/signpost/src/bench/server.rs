@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::database::Database;
-use crate::config::Service;
+use crate::config::{Config, Service};
 
 /// What a server is told. All else is as by default, in the bench's folder, where the server works.
 ///
@@ -38,6 +38,18 @@ pub(super) struct Server {
     folder: PathBuf,
     /// `https://host:port`.
     pub(super) endpoint: String,
+}
+
+/// Returns what an import is told that fills the server's index.
+pub(super) fn config(folder: &Path, database: &Database) -> Config {
+    let keys = pki(folder);
+    Config {
+        database: database.setting(),
+        data_dir: folder.join(".signpost/data"),
+        blinding_key: keys.join("blinding.key"),
+        sealing_key: keys.join("sealing.key"),
+        ..Config::default()
+    }
 }
 
 /// Returns the folder of keys inside the bench's folder.

@@ -26,6 +26,7 @@ mod people;
 pub(crate) use bars::Bars;
 pub(crate) use care::{show_completion, show_person, show_pointers};
 pub(crate) use import::demographics;
+pub(crate) use onboard::{Onboarding, READING, ROWS_AT_ONCE};
 
 /// Finds the records of a traveller, wherever they are held, as far as they may be seen.
 #[derive(Debug, Parser)]
@@ -102,6 +103,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
+            // What was interrupted is not waited for.
+            runtime.shutdown_background();
             ExitCode::FAILURE
         }
     }

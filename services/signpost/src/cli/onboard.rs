@@ -11,16 +11,18 @@ use signpost_common::{
     id::MemberId,
     rows::{Row, Rows},
 };
+use signpost_linkage::Model;
 use signpost_mpi::{
     domain::{Incoming, Index, bulk::Records},
-    onboard::{self, Counts, Options, Step, read},
-    store,
+    onboard::{self, Counts, Options, Step},
+    store::{self, Store},
 };
 use signpost_people::{
     job::Found,
     output::{self, Output},
     problems::{Loss, Problem, Problems},
 };
+use signpost_proto::common::v1::Demographics;
 
 use super::{bars::Bars, import::Columns, people::report, table};
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// Rows that are prepared at once.
-const ROWS_AT_ONCE: usize = 8192;
+pub(crate) const ROWS_AT_ONCE: usize = 8192;
 
 /// How rows are counted that name no member.
 const NO_MEMBER: &str = "(none)";
@@ -43,53 +45,92 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let named: Vec<_> = files.iter().map(|file| ("--bulk", file.as_path())).collect();
     output::check(&named, &rejects.map(|file| ("--rejects", file)).into_iter().collect::<Vec<_>>())?;
-    let config = Config::load(config)?;
-    let matching = wiring::matching(&config.matching)?;
-    let chosen = model.map(wiring::model).transpose()?;
-    let now = clock::system().now();
-    let location = config.location(Service::Mpi)?;
-    let store = store::open(&location, wiring::sealing(&config)?, now.as_microsecond());
-    let store = store.await.context("opening the database of mpi")?;
-    let index = Index::new(wiring::blinder(&config.blinding_key)?, matching);
-    let index = onboard::engine(store.as_ref(), index, now.as_microsecond()).await;
-    let index = index.context("reading which model decides")?;
-    let model = chosen.unwrap_or_else(|| index.model.clone());
+    let onboarding = Onboarding::open(&Config::load(config)?, model).await?;
     let bars = Bars::default();
-    let mut intake = Intake::begin(index, now, rejects)?;
-    intake.read_all(files, &|done, total| bars.show("reading records", done, total))?;
-    let Intake { index, records, mut found, left, .. } = intake;
+    let mut intake = Intake::begin(&onboarding, rejects)?;
+    intake.read_all(files, &|done, total| bars.show(READING, done, total))?;
+    let Intake { records, mut found, left, .. } = intake;
     found.records = records.len();
-    // Among more records a chance agreement is likelier.
-    let model = model.for_population(config.matching.population.max(records.len() as u64));
-    let options = Options::new(&model, now.as_microsecond());
-    let progress = |step, done, total| bars.show(name(step), done, total);
-    let done = onboard::run(store.as_ref(), &index, &records, options, &progress).await;
-    bars.end();
-    let counts = done.context("writing the records; what was written stays, run the same command again")?;
+    let counts = onboarding.write(&records, &bars).await;
+    let counts = counts.context("writing the records; what was written stays, run the same command again")?;
     let written = found.problems.take_file().context("writing the rejects")?;
     output::publish(written.into_iter().collect())?;
     show(counts, left);
     Ok(report(&found, rejects.is_some()))
 }
 
-/// Records as they are read, and what could not be.
-struct Intake {
+/// What the bar says while records are read.
+pub(crate) const READING: &str = "reading records";
+
+/// The database of the index, open for many records at once, and how they are compared.
+pub(crate) struct Onboarding {
+    store: Box<dyn Store>,
     index: Index,
+    model: Model,
+    population: u64,
     now: Timestamp,
+}
+
+impl Onboarding {
+    /// Opens the database that the configuration names. Records are linked by the model that decides there, unless another is
+    /// named.
+    pub(crate) async fn open(config: &Config, model: Option<&Path>) -> anyhow::Result<Self> {
+        let matching = wiring::matching(&config.matching)?;
+        let chosen = model.map(wiring::model).transpose()?;
+        let now = clock::system().now();
+        let location = config.location(Service::Mpi)?;
+        let store = store::open(&location, wiring::sealing(config)?, now.as_microsecond());
+        let store = store.await.context("opening the database of mpi")?;
+        let index = Index::new(wiring::blinder(&config.blinding_key)?, matching);
+        let index = onboard::engine(store.as_ref(), index, now.as_microsecond()).await;
+        let index = index.context("reading which model decides")?;
+        let model = chosen.unwrap_or_else(|| index.model.clone());
+        Ok(Self { store, index, model, population: config.matching.population, now })
+    }
+
+    /// Reads a record, or says what is wrong with it.
+    pub(crate) fn read(
+        &self,
+        member: &str,
+        local: &str,
+        demographics: &Demographics,
+    ) -> Result<Incoming, String> {
+        onboard::read(&self.index, member, local, demographics, self.now)
+    }
+
+    /// Takes records into the index and returns what became of them, by member.
+    pub(crate) async fn write(
+        &self,
+        records: &Records,
+        bars: &Bars,
+    ) -> Result<BTreeMap<String, Counts>, store::Error> {
+        // Among more records a chance agreement is likelier.
+        let model = self.model.clone().for_population(self.population.max(records.len() as u64));
+        let options = Options::new(&model, self.now.as_microsecond());
+        let progress = |step, done, total| bars.show(name(step), done, total);
+        let done = onboard::run(self.store.as_ref(), &self.index, records, options, &progress).await;
+        bars.end();
+        done
+    }
+}
+
+/// Records as they are read, and what could not be.
+struct Intake<'a> {
+    onboarding: &'a Onboarding,
     records: Records,
     found: Found,
     /// Rows of each member that were left out, and that a later row overrules.
     left: BTreeMap<String, [u64; 2]>,
 }
 
-impl Intake {
-    fn begin(index: Index, now: Timestamp, rejects: Option<&Path>) -> anyhow::Result<Self> {
+impl<'a> Intake<'a> {
+    fn begin(onboarding: &'a Onboarding, rejects: Option<&Path>) -> anyhow::Result<Self> {
         let problems = match rejects {
             None => Problems::default(),
             Some(path) => Problems::written_to(Output::create(path)?).context("writing the rejects")?,
         };
         let found = Found { problems, ..Found::default() };
-        Ok(Self { index, now, records: Records::default(), found, left: BTreeMap::new() })
+        Ok(Self { onboarding, records: Records::default(), found, left: BTreeMap::new() })
     }
 
     /// Reads files one after another; all headers first, so that what is wrong with one is known at once.
@@ -130,9 +171,9 @@ impl Intake {
     }
 
     fn take_in(&mut self, file: &Arc<str>, rows: Vec<Row>, columns: &Columns) -> std::io::Result<()> {
-        let (index, now) = (&self.index, self.now);
+        let onboarding = self.onboarding;
         let read = |Row { line, end: _, cells }: Row| match cells {
-            Ok(cells) => (line, columns.source(&cells).to_owned(), one(index, columns, line, &cells, now)),
+            Ok(cells) => (line, columns.source(&cells).to_owned(), one(onboarding, columns, line, &cells)),
             Err(reason) => (line, String::new(), Err(reason.to_owned())),
         };
         let read: Vec<_> = rows.into_par_iter().map(read).collect();
@@ -156,14 +197,13 @@ impl Intake {
 
 /// Reads a row, or says why it is none.
 fn one(
-    index: &Index,
+    onboarding: &Onboarding,
     columns: &Columns,
     line: u64,
     cells: &StringRecord,
-    now: Timestamp,
 ) -> Result<Incoming, String> {
     let record = columns.record(line, cells).map_err(|reject| reject.reason())?;
-    read(index, columns.source(cells), &record.local_id, &record.demographics.unwrap_or_default(), now)
+    onboarding.read(columns.source(cells), &record.local_id, &record.demographics.unwrap_or_default())
 }
 
 fn show(counts: BTreeMap<String, Counts>, left: BTreeMap<String, [u64; 2]>) {
