@@ -29,7 +29,6 @@ fn somebody(number: usize, identifier: Option<usize>) -> Demographics {
     let identifiers = identifier.map(|value| Identifier {
         system: "http://hl7.org/fhir/sid/us-ssn".into(),
         value: format!("{:09}", (218_364_905 + 76_543_217 * value) % 1_000_000_000),
-        ..Identifier::default()
     });
     Demographics {
         names: vec![HumanName { given: vec!["Jane".into()], family, ..HumanName::default() }],
