@@ -1,8 +1,9 @@
-//! The report of a linking job: one page that a data steward can read in a browser, without a script and without
-//! anything from elsewhere.
+//! Reports: pages that a data steward can read in a browser, without a script and without anything from elsewhere. This one
+//! is of a linking job; [`changes`] tells what a model would change.
 //!
-//! No patient data is on it: ids of records, levels of agreement and counts, never a value.
+//! No patient data is on them: ids of records, levels of agreement and counts, never a value.
 
+pub mod changes;
 mod plot;
 mod reasons;
 #[cfg(test)]

@@ -17,6 +17,25 @@ pub(super) fn reason(pair: &Pair) -> Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 11] = [
+        Self::Stop(Stop::SuffixConflict),
+        Self::Stop(Stop::MultipleBirthConflict),
+        Self::Stop(Stop::IdentifierConflict),
+        Self::Stop(Stop::TwinPattern),
+        Self::Stop(Stop::GenerationConflict),
+        Self::Stop(Stop::FamilyNameConflict),
+        Self::Stop(Stop::Newborn),
+        Self::Stop(Stop::Unidentified),
+        Self::Stop(Stop::TwoPersons),
+        Self::Stop(Stop::KeptApart),
+        Self::Uncertain,
+    ];
+
+    /// Returns the reason with this code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
