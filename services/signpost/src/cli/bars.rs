@@ -9,17 +9,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// One bar after another, on standard error when it is a terminal.
 #[derive(Default)]
-pub(crate) struct Bars(Mutex<Option<(&'static str, ProgressBar)>>);
+pub(crate) struct Bars(Mutex<Option<(Step, ProgressBar)>>);
+
+/// A step, and whether it is known how much there is to do.
+type Step = (&'static str, bool);
 
 /// How often a bar moves of which nobody can say how far it is.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Bars {
-    /// Shows how much of a step is done; another name than before ends the bar before. A total of 0 is one not known.
+    /// Shows how much of a step is done; another name than before ends the bar before, as does a total that becomes known. A
+    /// total of 0 is one not known.
     pub(crate) fn show(&self, name: &'static str, done: u64, total: u64) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_none_or(|(before, _)| *before != name)
-            && let Some((_, before)) = current.replace((name, bar(name, total)))
+        let step = (name, total > 0);
+        if current.as_ref().is_none_or(|(before, _)| *before != step)
+            && let Some((_, before)) = current.replace((step, bar(name, total)))
         {
             before.finish_and_clear();
         }
