@@ -15,6 +15,7 @@ mod privacy;
 mod python;
 mod replicas;
 mod sealed;
+mod steward_cli;
 mod stewards;
 mod tenancy;
 mod tidy;

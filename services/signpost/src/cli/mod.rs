@@ -22,6 +22,7 @@ mod keys;
 mod onboard;
 mod operate;
 mod people;
+mod steward;
 
 pub(crate) use bars::Bars;
 pub(crate) use care::{show_completion, show_person, show_pointers};
@@ -55,6 +56,9 @@ enum Command {
     Fetch(care::Fetch),
     /// Open emergency access to a person's records
     Emergency(care::Emergency),
+    /// Decide which records are of one person, take it back, and see why
+    #[command(subcommand)]
+    Steward(steward::Steward),
     /// Feed what a member knows into the exchange
     #[command(subcommand)]
     Import(import::Import),
@@ -118,6 +122,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Locate(locate) => locate.run().await,
         Command::Fetch(fetch) => fetch.run().await,
         Command::Emergency(emergency) => emergency.run().await,
+        Command::Steward(steward) => steward.run().await,
         Command::Import(import) => import.run(config).await,
         Command::People(people) => people.run(),
         Command::Bench(bench) => bench.run().await,
