@@ -1,4 +1,4 @@
-//! The stewards' commands, as people use them: see what waits, decide it, take it back, follow it.
+//! The stewards' commands, as people use them: see what waits, decide it, take it back, follow it; and models.
 
 use std::{fs, process::Stdio, time::Duration};
 
@@ -316,5 +316,41 @@ async fn decisions_are_followed_and_the_stream_goes_on_where_it_ended() -> anyho
     let (code, err) = watching.end().await?;
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("STOPPING") && err.contains("--from "), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_shown_and_what_is_not_one_is_refused() -> anyhow::Result<()> {
+    let cluster = exchange().await?;
+    let shown = well(&cluster, &["model", "show"]).await?;
+    let version = cell(&shown, "in-force", 0)?;
+    let listed = well(&cluster, &["model", "list"]).await?;
+    assert!(line(&listed, &version)?.contains("in-force"), "{listed}");
+    assert_eq!(well(&cluster, &["model", "show", &version]).await?, shown);
+
+    let refused: [(&[&str], &str, &str); 6] = [
+        (&["model", "train", "spring 2026"], "INVALID_FIELD", "version: must be 1 to 64 letters"),
+        (&["model", "promote", "nonsense", "--reason", "x"], "MODEL_UNKNOWN", "signpost model list"),
+        (&["model", "discard", "nonsense", "--reason", "x"], "MODEL_UNKNOWN", "signpost model list"),
+        (&["model", "show", "nonsense"], "MODEL_UNKNOWN", "signpost model list"),
+        (&["model", "changes", "nonsense"], "MODEL_UNKNOWN", "signpost model list"),
+        (&["model", "discard", &version, "--reason", "x"], "MODEL_NOT_READY", "signpost model list"),
+    ];
+    for (arguments, what, next) in refused {
+        let err = badly(&cluster, arguments).await.with_context(|| format!("{arguments:?}"))?;
+        assert!(
+            err.starts_with("error: ") && err.contains(what) && err.contains(next),
+            "{arguments:?}: {err}"
+        );
+    }
+    let err = misused(&cluster, &["model", "promote", &version]).await?;
+    assert!(err.contains("--reason"), "{err}");
+    let out = well(&cluster, &["model", "changes", &version, "--report", "changes.html"]).await?;
+    line(&out, "changes nothing")?;
+    let page = fs::read_to_string(cluster.dir().join("changes.html"))?;
+    assert!(page.starts_with("<!doctype html>") && page.contains(&version), "{page}");
+    let nowhere = ["model", "changes", &version, "--report", "nowhere/changes.html"];
+    let err = badly(&cluster, &nowhere).await?;
+    assert!(err.contains("the folder nowhere is not there"), "{err}");
     Ok(())
 }

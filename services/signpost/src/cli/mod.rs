@@ -19,6 +19,7 @@ mod bars;
 mod care;
 mod import;
 mod keys;
+mod model;
 mod onboard;
 mod operate;
 mod people;
@@ -59,6 +60,9 @@ enum Command {
     /// Decide which records are of one person, take it back, and see why
     #[command(subcommand)]
     Steward(steward::Steward),
+    /// Models by which the exchange weighs agreement: learn one, see what it would change, promote it
+    #[command(subcommand)]
+    Model(model::Model),
     /// Feed what a member knows into the exchange
     #[command(subcommand)]
     Import(import::Import),
@@ -123,6 +127,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fetch(fetch) => fetch.run().await,
         Command::Emergency(emergency) => emergency.run().await,
         Command::Steward(steward) => steward.run().await,
+        Command::Model(model) => model.run().await,
         Command::Import(import) => import.run(config).await,
         Command::People(people) => people.run(),
         Command::Bench(bench) => bench.run().await,

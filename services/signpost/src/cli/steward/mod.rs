@@ -22,6 +22,7 @@ use signpost_proto::{
     mpi::v1::{
         GetPersonRequest, LinkEvent, LinkEventKind, ListPersonRecordsRequest, get_person_request,
         list_person_records_request, master_patient_index_service_client::MasterPatientIndexServiceClient,
+        matching_model_service_client::MatchingModelServiceClient,
     },
 };
 use tonic::{Request, Status};
@@ -107,6 +108,10 @@ impl Desk {
 
     fn mpi(&self) -> MasterPatientIndexServiceClient<signpost_common::rpc::Transport> {
         self.client.mpi()
+    }
+
+    pub(super) fn models(&self) -> MatchingModelServiceClient<signpost_common::rpc::Transport> {
+        self.client.models()
     }
 
     /// Returns the exchange's id of a record.
