@@ -206,3 +206,53 @@ fn who(caller: &Caller) -> String {
     }
     format!("{} ({}) at {}", caller.user, token::role_name(caller.role()), caller.member_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use signpost_proto::{
+        audit::v1::{DocumentDisclosure, Event, LoggedEvent},
+        common::v1::Role,
+    };
+
+    use super::*;
+
+    fn disclosure(outcome: EventOutcome) -> Disclosure {
+        let caller = Caller {
+            member_id: "west".into(),
+            user: "dr.lee".into(),
+            role: Role::Physician.into(),
+            purpose: PurposeOfUse::Etreat.into(),
+            ..Caller::default()
+        };
+        let document = |released| DocumentDisclosure { released, ..DocumentDisclosure::default() };
+        let event = Event {
+            kind: EventKind::Fetch.into(),
+            outcome: outcome.into(),
+            caller: Some(caller),
+            documents: vec![document(true), document(false)],
+            occurred_at: Some(signpost_common::clock::micros_to_proto(0)),
+            ..Event::default()
+        };
+        Disclosure { logged: Some(LoggedEvent { sequence: 7, event: Some(event) }), sentence: String::new() }
+    }
+
+    #[test]
+    fn a_disclosure_says_when_who_why_and_what() {
+        let told = told(&disclosure(EventOutcome::Success));
+        assert_eq!(
+            told,
+            ["1970-01-01 00:00:00", "dr.lee (physician) at west", "ETREAT", "fetched, 1 document"]
+        );
+        let [.., what] = super::told(&disclosure(EventOutcome::Failed));
+        assert_eq!(what, "fetched, 1 document, failed");
+    }
+
+    #[test]
+    fn what_may_be_missing_makes_the_command_fail() {
+        let some = [disclosure(EventOutcome::Success)];
+        for disclosures in [&some[..], &[]] {
+            assert_eq!(show_disclosures(disclosures, false, "undo 7"), ExitCode::SUCCESS);
+            assert_eq!(show_disclosures(disclosures, true, "undo 7"), ExitCode::FAILURE);
+        }
+    }
+}
