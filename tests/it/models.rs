@@ -120,7 +120,8 @@ async fn keep_twins_apart(
     let tasks = stewards.mpi().list_review_tasks(stewards.request(&steward, list)?).await?.into_inner().tasks;
     let task = tasks.into_iter().find(|task| task.record_id == second.record_id).context("no task")?;
     let (resolution, request_id) = (ReviewState::KeptApart.into(), String::new());
-    let request = ResolveReviewTaskRequest { task_id: task.task_id, resolution, request_id };
+    let reason = String::new();
+    let request = ResolveReviewTaskRequest { task_id: task.task_id, resolution, request_id, reason };
     stewards.mpi().resolve_review_task(stewards.request(&steward, request)?).await?;
     Ok([first, second])
 }

@@ -68,6 +68,7 @@ async fn twins_that_a_steward_keeps_apart_stay_apart() -> anyhow::Result<()> {
         task_id: task.task_id.clone(),
         resolution: ReviewState::KeptApart.into(),
         request_id: String::new(),
+        reason: String::new(),
     };
     stewards.mpi().resolve_review_task(stewards.request(&steward, request)?).await?;
     // However alike they become, and however often they come.

@@ -16,7 +16,7 @@ use signpost_proto::{
 };
 use tonic::Status;
 
-use crate::store::{By, LinkEvent, Of, ReviewTask, TaskFilter};
+use crate::store::{By, Error, LinkEvent, Of, ReviewTask, TaskFilter};
 
 const LIST_MAX: usize = 16;
 const TEXT_CHARS_MAX: usize = 256;
@@ -245,6 +245,14 @@ pub(crate) fn of(of: Option<proto::list_link_events_request::Of>) -> Result<Of, 
     match of.ok_or_else(|| invalid("of", "must be set"))? {
         RecordId(id) => Ok(Of::Record(id_of("record_id", &id)?)),
         PersonId(id) => Ok(Of::Person(id_of("person_id", &id)?)),
+    }
+}
+
+/// Every record and every person has a decision.
+pub(crate) fn unknown(of: &Of) -> Error {
+    match of {
+        Of::Record(_) => Error::RecordUnknown,
+        Of::Person(_) => Error::PersonUnknown,
     }
 }
 

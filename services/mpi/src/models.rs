@@ -16,7 +16,7 @@ use crate::{
     convert,
     error::Error,
     retrain,
-    service::Service,
+    service::{Service, decider},
     store::model::{ModelChange, StoredModel},
 };
 
@@ -70,6 +70,9 @@ impl From<StoredModel> for proto::Model {
             changes: vec![],
             failure: model.failure,
             compared_with: model.compared_with,
+            pending: model.pending,
+            decided_by: model.decided.0,
+            decided_why: model.decided.1,
         }
     }
 }
@@ -158,8 +161,10 @@ impl MatchingModelService for Service {
         let message = request.into_inner();
         convert::reason(&message.reason)?;
         self.changing(&context, "PromoteModel", &message.version, &message.request_id).await?;
-        let attempt = Attempt::new(&context.actor(), "PromoteModel", &message.request_id, &message);
-        let model = self.store.promote_model(&message.version, self.now_us(), attempt.as_ref()).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "PromoteModel", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let model = self.store.promote_model(&message.version, &by, attempt.as_ref()).await?;
         self.promoted.notify_one();
         Ok(Response::new(proto::PromoteModelResponse { model: self.shown(model).await? }))
     }
@@ -172,8 +177,10 @@ impl MatchingModelService for Service {
         let message = request.into_inner();
         convert::reason(&message.reason)?;
         self.changing(&context, "DiscardModel", &message.version, &message.request_id).await?;
-        let attempt = Attempt::new(&context.actor(), "DiscardModel", &message.request_id, &message);
-        let model = self.store.discard_model(&message.version, self.now_us(), attempt.as_ref()).await?;
+        let actor = context.actor();
+        let attempt = Attempt::new(&actor, "DiscardModel", &message.request_id, &message);
+        let by = decider(self, &actor, &message.reason);
+        let model = self.store.discard_model(&message.version, &by, attempt.as_ref()).await?;
         Ok(Response::new(proto::DiscardModelResponse { model: self.shown(model).await? }))
     }
 }

@@ -18,7 +18,7 @@ use signpost_proto::{
     audit::v1::{Disclosure, Event, EventKind, EventOutcome},
     common::v1::Demographics,
     mpi::v1::{
-        self as proto, MatchOutcome, ReviewState,
+        self as proto, LinkEventKind, MatchOutcome, ReviewState,
         master_patient_index_service_server::MasterPatientIndexService,
     },
 };
@@ -228,7 +228,7 @@ impl Service {
 }
 
 /// A steward decides, whatever the model.
-fn decider<'a>(service: &Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
+pub(crate) fn decider<'a>(service: &Service, actor: &'a str, reason: &'a str) -> Decider<'a> {
     Decider { actor, reason, model_version: "", now_us: service.now_us() }
 }
 
@@ -483,6 +483,9 @@ impl MasterPatientIndexService for Service {
         let before = page::number(&query, &page_token)?.unwrap_or(i64::MAX);
         self.looks(&context, "ListLinkEvents", &of.to_string()).await?;
         let mut events = self.store.decisions(&of, before, limit + 1).await?;
+        if events.is_empty() && page_token.is_empty() {
+            return Err(convert::unknown(&of).into());
+        }
         let next_page_token = page::cut(&query, &mut events, limit, |event| event.sequence.to_string());
         let events = events.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListLinkEventsResponse { events, next_page_token }))
@@ -521,17 +524,27 @@ impl MasterPatientIndexService for Service {
         request: Request<proto::ResolveReviewTaskRequest>,
     ) -> Result<Response<proto::ResolveReviewTaskResponse>, Status> {
         let context = Context::of(&request)?;
-        let proto::ResolveReviewTaskRequest { task_id, resolution, request_id } = request.into_inner();
+        let message = request.into_inner();
+        let attempt = Attempt::new(&context.actor(), "ResolveReviewTask", &message.request_id, &message);
+        let proto::ResolveReviewTaskRequest { task_id, resolution, request_id, reason } = message;
         let task: TaskId = convert::id_of("task_id", &task_id)?;
         let resolution = match ReviewState::try_from(resolution) {
             Ok(state @ (ReviewState::Linked | ReviewState::KeptApart | ReviewState::Deferred)) => state,
             _ => return Err(status::invalid("resolution", "must be LINKED, KEPT_APART or DEFERRED")),
         };
+        let reason = if reason.is_empty() { "review".to_owned() } else { reason };
+        convert::reason(&reason)?;
         self.deciding(&context, "ResolveReviewTask", &task_id, &request_id).await?;
         let actor = context.actor();
-        let task = self.store.resolve_task(task, resolution, &decider(self, &actor, "review")).await?;
+        let by = decider(self, &actor, &reason);
+        let (task, event) = self.store.resolve_task(task, resolution, &by, attempt.as_ref()).await?;
         self.decided.notify_waiters();
-        Ok(Response::new(proto::ResolveReviewTaskResponse { task: Some(task.into()) }))
+        let left: Vec<LinkEvent> =
+            event.iter().filter(|event| event.kind == LinkEventKind::Unlink).cloned().collect();
+        let (disclosures, disclosures_incomplete) = self.disclosed(&context, &left).await;
+        let (task, event) = (Some(task.into()), event.map(Into::into));
+        let response = proto::ResolveReviewTaskResponse { task, event, disclosures, disclosures_incomplete };
+        Ok(Response::new(response))
     }
 
     async fn explain_match(

@@ -29,6 +29,10 @@ fn by_model(model_version: &str) -> Decider<'_> {
     Decider { actor: store::ENGINE, reason: "", model_version, now_us: 20 }
 }
 
+fn at(now_us: i64) -> Decider<'static> {
+    Decider { now_us, ..STEWARD }
+}
+
 fn incoming(local: &str, family: &str) -> Incoming {
     let name = Name { given: vec!["Rosa".into()], family: family.into(), ..Name::default() };
     let birth_dates = Date::parse("1990-09-09").into_iter().collect();
@@ -82,7 +86,7 @@ async fn one_model_is_learnt_at_a_time() {
         let progress = Progress { step: "LEARN".into(), done: 1, total: 2 };
         assert!(store.touch_model("third", &progress, 13).await.unwrap());
         assert_eq!(store.model("third").await.unwrap().unwrap().progress, progress);
-        store.discard_model("third", 14, None).await.unwrap();
+        store.discard_model("third", &at(14), None).await.unwrap();
         assert!(!store.touch_model("third", &progress, 15).await.unwrap(), "its learner stops");
         let late = store.model_learnt("third", "{}", 5, &[], 16).await;
         assert!(matches!(late, Err(Error::ModelNotReady)));
@@ -96,23 +100,24 @@ async fn a_model_is_put_in_force_by_hand_against_the_one_it_was_compared_with() 
     for store in databases().await {
         for version in ["second", "third"] {
             store.begin_model(version, "first", 0, 10, None).await.unwrap();
-            let early = store.promote_model(version, 11, None).await;
+            let early = store.promote_model(version, &at(11), None).await;
             assert!(matches!(early, Err(Error::ModelNotReady)));
             store.model_learnt(version, "{\"learnt\":1}", 5, &[], 11).await.unwrap();
         }
         assert_eq!(store.model_in_force().await.unwrap().unwrap().version, "first");
-        store.promote_model("second", 12, None).await.unwrap();
-        let outdated = store.promote_model("third", 13, None).await;
+        store.promote_model("second", &at(12), None).await.unwrap();
+        let outdated = store.promote_model("third", &at(13), None).await;
         assert!(matches!(outdated, Err(Error::ModelOutdated)));
         assert_eq!(store.model_in_force().await.unwrap().unwrap().version, "second");
-        let back = store.promote_model("first", 14, None).await.unwrap();
+        let back = store.promote_model("first", &at(14), None).await.unwrap();
         assert_eq!((back.state, back.promoted_us), (ModelState::InForce, Some(14)));
+        assert_eq!(back.decided, ("op/sam".to_owned(), "looked".to_owned()));
         assert_eq!(store.model("second").await.unwrap().unwrap().state, ModelState::Retired);
-        assert!(matches!(store.discard_model("second", 15, None).await, Err(Error::ModelNotReady)));
-        store.discard_model("third", 15, None).await.unwrap();
+        assert!(matches!(store.discard_model("second", &at(15), None).await, Err(Error::ModelNotReady)));
+        store.discard_model("third", &at(15), None).await.unwrap();
         store.rotate_keys(16, &|_, _| {}).await.unwrap();
         assert_eq!(store.model_body("second").await.unwrap().unwrap(), "{\"learnt\":1}");
-        assert!(matches!(store.promote_model("none", 16, None).await, Err(Error::ModelUnknown)));
+        assert!(matches!(store.promote_model("none", &at(16), None).await, Err(Error::ModelUnknown)));
     }
 }
 
@@ -133,7 +138,8 @@ async fn what_waits_is_decided_anew_and_a_stewards_word_is_not() {
         let listed = store.model_changes("second", 0, 10).await.unwrap();
         assert_eq!(listed.iter().map(|(.., change)| change.clone()).collect::<Vec<_>>(), changes);
         assert_eq!(listed[1].1.local_id(), "2");
-        store.promote_model("second", 12, None).await.unwrap();
+        let promoted = store.promote_model("second", &at(12), None).await.unwrap();
+        assert_eq!(promoted.pending, 3);
 
         let waiting = store.pending_changes("second", 10).await.unwrap();
         let (rows, records): (Vec<i64>, Vec<_>) = waiting.into_iter().unzip();

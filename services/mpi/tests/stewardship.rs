@@ -216,10 +216,10 @@ async fn tasks_are_listed_counted_and_put_off() {
         assert_eq!(of(TaskFilter { probability_min: 1.0, ..suffix() }).await, 0);
         let task = store.review_tasks(&suffix(), None, 1).await.unwrap().remove(0);
         assert_eq!(task.reference.member_id.as_str(), "south");
-        store.resolve_task(task.id, ReviewState::Deferred, &STEWARD).await.unwrap();
+        store.resolve_task(task.id, ReviewState::Deferred, &STEWARD, None).await.unwrap();
         assert_eq!(of(suffix()).await, 0);
         assert_eq!(of(TaskFilter { state: ReviewState::Deferred, ..suffix() }).await, 1);
-        let linked = store.resolve_task(task.id, ReviewState::Linked, &STEWARD).await.unwrap();
+        let (linked, _) = store.resolve_task(task.id, ReviewState::Linked, &STEWARD, None).await.unwrap();
         assert_eq!(person_of(&*store, &linked.reference).await, linked.candidate);
     }
 }
@@ -311,13 +311,33 @@ async fn who_is_kept_apart_by_a_task_may_be_asked_about_again() {
         register(&*store, incoming("south", "1", "Jerome", "Holdsworth Jr", "2015-01-20")).await;
         let open = TaskFilter::in_state(ReviewState::Open);
         let task = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
-        store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD).await.unwrap();
+        store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD, None).await.unwrap();
         let apart = store.decisions(&Of::Record(task.record), i64::MAX, 1).await.unwrap().remove(0);
         assert_eq!((apart.kind, apart.candidate), (LinkEventKind::KeepApart, Some(task.candidate)));
         assert_eq!(apart.from, Some(apart.to), "it stays where it is");
         store.undo(apart.sequence, &STEWARD, None).await.unwrap();
         let again = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
         assert_eq!((again.id, store.words().await.unwrap()), (task.id, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_settled_otherwise_does_not_wait() {
+    for store in databases().await {
+        let first = register(&*store, incoming("north", "1", "Jerome", "Holdsworth Sr", "2015-01-20")).await;
+        let second = register(&*store, incoming("south", "1", "Jerome", "Holdsworth Jr", "2015-01-20")).await;
+        let open = TaskFilter::in_state(ReviewState::Open);
+        let asked = || async { store.review_tasks(&open, None, 9).await.unwrap() };
+        let task = asked().await.remove(0);
+        let merged = store.merge(first.person, second.person, &STEWARD, None).await.unwrap();
+        assert_eq!((asked().await, store.review_counts(&open).await.unwrap()), (vec![], vec![]));
+        // Whoever keeps them apart all the same parts them.
+        let (_, event) = store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD, None).await.unwrap();
+        let event = event.unwrap();
+        assert_eq!((event.kind, event.from), (LinkEventKind::Unlink, Some(merged[0].to)));
+        assert_ne!(event.to, merged[0].to);
+        let again = store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD, None).await.unwrap();
+        assert_eq!(again.1, None);
     }
 }
 

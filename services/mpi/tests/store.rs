@@ -121,20 +121,20 @@ async fn what_may_be_the_same_is_reviewed(store: &dyn Store) {
         store.review_tasks(&TaskFilter::in_state(ReviewState::Open), Some(after), 10).await.unwrap(),
         []
     );
-    let apart = store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD).await.unwrap();
-    assert_eq!(apart.state, ReviewState::KeptApart);
+    let apart = store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD, None).await.unwrap();
+    assert_eq!(apart.0.state, ReviewState::KeptApart);
     assert_eq!(
-        store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD).await.unwrap(),
+        store.resolve_task(tasks[0].id, ReviewState::KeptApart, &STEWARD, None).await.unwrap(),
         apart,
         "again is harmless"
     );
     assert!(matches!(
-        store.resolve_task(tasks[0].id, ReviewState::Linked, &STEWARD).await,
+        store.resolve_task(tasks[0].id, ReviewState::Linked, &STEWARD, None).await,
         Err(Error::TaskResolved)
     ));
     let unknown = signpost_common::id::TaskId::generate();
     assert!(matches!(
-        store.resolve_task(unknown, ReviewState::Linked, &STEWARD).await,
+        store.resolve_task(unknown, ReviewState::Linked, &STEWARD, None).await,
         Err(Error::TaskUnknown)
     ));
 }

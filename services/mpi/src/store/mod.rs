@@ -117,13 +117,15 @@ pub trait Stewards: Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<LinkEvent, Error>;
 
-    /// Decides a review task or puts it off; the same decision again is harmless.
+    /// Decides a review task or puts it off, and returns the event of the decision; the same decision again is harmless and has
+    /// none, unless it is the same attempt.
     async fn resolve_task(
         &self,
         task: TaskId,
         resolution: ReviewState,
         by: &Decider<'_>,
-    ) -> Result<ReviewTask, Error>;
+        attempt: Option<&Attempt>,
+    ) -> Result<(ReviewTask, Option<LinkEvent>), Error>;
 
     /// Returns when a record came to the person that it left with a decision, microseconds since 1970.
     async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error>;

@@ -33,6 +33,10 @@ pub struct StoredModel {
     pub promoted_us: Option<i64>,
     /// When whoever works on it said so last.
     pub touched_us: i64,
+    /// Changes that wait to be carried out.
+    pub pending: i64,
+    /// Who put it in force or gave it up, and why.
+    pub decided: (String, String),
 }
 
 /// How far a piece of work is.
@@ -128,7 +132,7 @@ pub trait Models: Send + Sync {
     async fn promote_model(
         &self,
         version: &str,
-        now_us: i64,
+        by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error>;
 
@@ -136,7 +140,7 @@ pub trait Models: Send + Sync {
     async fn discard_model(
         &self,
         version: &str,
-        now_us: i64,
+        by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error>;
 

@@ -20,13 +20,18 @@ struct ModelRow {
     created_at: i64,
     promoted_at: Option<i64>,
     touched_at: i64,
+    pending: i64,
+    decided_by: String,
+    decided_why: String,
 }
 
 /// Models; a condition follows.
 macro_rules! model_columns {
     () => {
         "SELECT model_row, version, state, compared_with, records, step, done, total, failure, created_at,
-            promoted_at, touched_at
+            promoted_at, touched_at, decided_by, decided_why, (
+                SELECT COUNT(*) FROM model_change c
+                WHERE c.model_row = model.model_row AND c.carried_out = 0 AND model.state = 3) AS pending
         FROM model"
     };
 }
@@ -43,6 +48,8 @@ fn stored_model(row: ModelRow) -> Result<StoredModel, db::Error> {
         created_us: row.created_at,
         promoted_us: row.promoted_at,
         touched_us: row.touched_at,
+        pending: row.pending,
+        decided: (row.decided_by, row.decided_why),
     })
 }
 
@@ -67,6 +74,16 @@ async fn set_state(c: &mut Connection, row: i64, state: ModelState, now_us: i64)
     .bind(now_us)
     .execute(c)
     .await?;
+    Ok(())
+}
+
+async fn note_decider(c: &mut Connection, row: i64, by: &Decider<'_>) -> Result<(), Error> {
+    sqlx::query("UPDATE model SET decided_by = $2, decided_why = $3 WHERE model_row = $1")
+        .bind(row)
+        .bind(by.actor)
+        .bind(by.reason)
+        .execute(c)
+        .await?;
     Ok(())
 }
 
@@ -299,7 +316,7 @@ impl Models for SqlStore {
     async fn promote_model(
         &self,
         version: &str,
-        now_us: i64,
+        by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
@@ -321,9 +338,10 @@ impl Models for SqlStore {
             ModelState::Retired => {}
             _ => return Err(Error::ModelNotReady),
         }
-        put_in_force(&mut tx, version, now_us).await?;
+        put_in_force(&mut tx, version, by.now_us).await?;
+        note_decider(&mut tx, model.row, by).await?;
         let model = known_model(&mut tx, version).await?;
-        keep_response(&mut tx, attempt, version.as_bytes(), now_us).await?;
+        keep_response(&mut tx, attempt, version.as_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(model)
     }
@@ -331,7 +349,7 @@ impl Models for SqlStore {
     async fn discard_model(
         &self,
         version: &str,
-        now_us: i64,
+        by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
@@ -345,9 +363,10 @@ impl Models for SqlStore {
             ModelState::Training | ModelState::Ready => {}
             _ => return Err(Error::ModelNotReady),
         }
-        set_state(&mut tx, model.row, ModelState::Discarded, now_us).await?;
+        set_state(&mut tx, model.row, ModelState::Discarded, by.now_us).await?;
+        note_decider(&mut tx, model.row, by).await?;
         let model = known_model(&mut tx, version).await?;
-        keep_response(&mut tx, attempt, version.as_bytes(), now_us).await?;
+        keep_response(&mut tx, attempt, version.as_bytes(), by.now_us).await?;
         tx.commit().await?;
         Ok(model)
     }

@@ -60,14 +60,16 @@ impl Stewards for SqlStore {
         id: TaskId,
         resolution: ReviewState,
         by: &Decider<'_>,
-    ) -> Result<ReviewTask, Error> {
+        attempt: Option<&Attempt>,
+    ) -> Result<(ReviewTask, Option<LinkEvent>), Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        let before = replayed_event(&mut tx, attempt).await?;
         let mut select = QueryBuilder::<Db>::new(TASK_COLUMNS);
         select.push(" WHERE t.task_id = ").push_bind(id.to_string());
         let row: Option<TaskRow> = select.build_query_as().fetch_optional(&mut *tx).await?;
         let open = task(row.ok_or(Error::TaskUnknown)?)?;
         if open.state == resolution {
-            return Ok(open);
+            return Ok((open, before));
         }
         if !matches!(open.state, ReviewState::Open | ReviewState::Deferred) {
             return Err(Error::TaskResolved);
@@ -83,21 +85,30 @@ impl Stewards for SqlStore {
         if now != i64::from(open.state as i32) {
             return Err(Error::TaskResolved);
         }
+        let to = survivor(&mut tx, open.candidate).await?;
+        let (_, _, stays) = record_by_id(&mut tx, open.record).await?;
+        let joined = stays == to;
+        if joined && resolution == ReviewState::KeptApart && is_alone(&mut tx, &stays).await? {
+            return Err(Error::AlreadyAlone);
+        }
         let word = settle(&mut tx, &record, &candidate, resolution, by).await?;
-        match resolution {
-            ReviewState::Linked => {
-                let to = survivor(&mut tx, open.candidate).await?;
-                relink(&mut tx, open.record, &to, (LinkEventKind::Link, None), word, by).await?;
+        let (kind, to) = match resolution {
+            ReviewState::Linked => (Some(LinkEventKind::Link), to),
+            ReviewState::KeptApart if joined => {
+                (Some(LinkEventKind::Unlink), insert_person(&mut tx, by.now_us).await?)
             }
-            ReviewState::KeptApart => {
-                let (_, _, stays) = record_by_id(&mut tx, open.record).await?;
-                relink(&mut tx, open.record, &stays, (LinkEventKind::KeepApart, None), word, by).await?;
-            }
+            ReviewState::KeptApart => (Some(LinkEventKind::KeepApart), stays),
             // It is put off, which decides nothing.
-            _ => {}
+            _ => (None, stays),
+        };
+        let mut event = None;
+        if let Some(kind) = kind {
+            let decided = relink(&mut tx, open.record, &to, (kind, None), word, by).await?;
+            keep_response(&mut tx, attempt, &decided.sequence.to_be_bytes(), by.now_us).await?;
+            event = Some(decided);
         }
         tx.commit().await?;
-        Ok(ReviewTask { state: resolution, ..open })
+        Ok((ReviewTask { state: resolution, ..open }, event))
     }
 
     async fn linked_since(&self, left: &LinkEvent) -> Result<i64, Error> {
@@ -374,10 +385,17 @@ const TASK_COLUMNS: &str =
     r.member_id, r.local_id
     FROM review_task t JOIN source_record r ON r.record_id = t.record_id";
 
+/// Leaves out what another decision has settled: the record is with the candidate, unless just that is the question.
+const STILL_ASKED: &str = " AND (t.reason IN ('NO_LONGER_ALIKE', 'IDENTITY_CHANGED') OR r.person_id <> (
+    SELECT COALESCE(p.merged_into, p.person_id) FROM person p WHERE p.person_id = t.candidate_id))";
+
 fn push_filter(query: &mut QueryBuilder<Db>, filter: &TaskFilter) {
     let TaskFilter { state, reason, member_id, probability_min, opened_before_us } = filter;
     query.push(" WHERE t.state = ").push_bind(i64::from(*state as i32));
     query.push(" AND t.probability >= ").push_bind(*probability_min);
+    if matches!(state, ReviewState::Open | ReviewState::Deferred) {
+        query.push(STILL_ASKED);
+    }
     if let Some(reason) = reason {
         query.push(" AND t.reason = ").push_bind(reason.clone());
     }

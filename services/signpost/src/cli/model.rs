@@ -24,10 +24,6 @@ use super::{
 /// How often it is asked how far a model is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often it is asked in vain whether a promoted model decides anew, until it counts as done: another process, which looks
-/// every five seconds, may be the one to begin, and few changes are done between two questions.
-const QUIET_MAX: u32 = 14;
-
 #[derive(Debug, Subcommand)]
 pub(super) enum Model {
     /// Begin to learn a model from the records of the index; nothing changes before it is promoted
@@ -119,18 +115,14 @@ async fn learnt(desk: &Desk, version: &str, bars: &Bars) -> anyhow::Result<mpi::
 
 /// Waits until all that a model decides otherwise is decided anew.
 async fn carried_out(desk: &Desk, version: &str, bars: &Bars) -> anyhow::Result<mpi::Model> {
-    let (mut quiet, mut has_begun) = (0, false);
     loop {
         let model = get(desk, version).await.with_context(|| going_on(version))?;
         if model.state() != ModelState::InForce {
             bail!("{version} is not in force any more: another model was promoted");
         }
-        let nothing = model.changes.is_empty();
-        if model.step.is_empty() && (has_begun || nothing || quiet >= QUIET_MAX) {
+        if model.pending == 0 {
             return Ok(model);
         }
-        has_begun |= !model.step.is_empty();
-        quiet += 1;
         progress(&model, bars);
         tokio::time::sleep(ASK_EVERY).await;
     }
@@ -185,7 +177,8 @@ impl List {
 }
 
 fn show_models(models: &[mpi::Model]) {
-    let mut rows = table(&["model", "state", "begun", "promoted", "records", "compared with", "failure"]);
+    let mut rows =
+        table(&["model", "state", "begun", "promoted", "records", "compared with", "decided by", "failure"]);
     for model in models {
         rows.add_row([
             model.version.clone(),
@@ -194,6 +187,7 @@ fn show_models(models: &[mpi::Model]) {
             shown_time(model.promoted_at.as_ref()),
             model.records.to_string(),
             model.compared_with.clone(),
+            model.decided_by.clone(),
             model.failure.clone(),
         ]);
     }
@@ -221,6 +215,12 @@ fn show(model: &mpi::Model) {
     if !model.step.is_empty() {
         let of = if model.total > 0 { format!(" of {}", model.total) } else { String::new() };
         println!("\n{}: {}{of} records", doing(&model.step), model.done);
+    }
+    if !model.decided_why.is_empty() {
+        println!("\nreason: {}", model.decided_why);
+    }
+    if model.pending > 0 {
+        println!("\n{} of its changes wait to be carried out", model.pending);
     }
     show_counts(model);
 }
@@ -356,14 +356,12 @@ pub(super) struct Promote {
 impl Promote {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let desk = self.staff.desk()?;
-        // A model that was in force before decides nothing anew.
-        let decides_anew = self.wait && get(&desk, &self.version).await?.state() != ModelState::Retired;
-        let Self { version, reason, .. } = self;
+        let Self { version, reason, wait, .. } = self;
         let request = PromoteModelRequest { version: version.clone(), reason, request_id: request_id() };
         let promoted = desk.models().promote_model(desk.request(request)?).await;
         let mut model =
             promoted.map_err(|e| refused(&e))?.into_inner().model.context("the answer holds no model")?;
-        if decides_anew {
+        if wait {
             let bars = Bars::default();
             let waited = carried_out(&desk, &version, &bars).await;
             bars.end();

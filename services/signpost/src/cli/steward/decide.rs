@@ -157,7 +157,7 @@ impl Undo {
 
 /// Shows what was disclosed through a link that was wrong. When something may be missing, the command fails, though the
 /// decision stands; `again` is the command that asks again.
-fn show_disclosures(disclosures: &[Disclosure], incomplete: bool, again: &str) -> ExitCode {
+pub(super) fn show_disclosures(disclosures: &[Disclosure], incomplete: bool, again: &str) -> ExitCode {
     if !disclosures.is_empty() {
         let mut rows = table(&["when", "who", "purpose", "what"]);
         disclosures.iter().for_each(|disclosure| _ = rows.add_row(told(disclosure)));
@@ -172,7 +172,7 @@ fn show_disclosures(disclosures: &[Disclosure], incomplete: bool, again: &str) -
     }
     eprintln!(
         "\nWARNING: DISCLOSURES MAY BE MISSING. The decision stands, but the audit log did not tell all that went \
-         through the wrong link.\nAsk again, with the same --reason; nothing is decided twice:\n    signpost steward {again}"
+         through the wrong link.\nAsk again, with the same --reason if there was one; nothing is decided twice:\n    signpost steward {again}"
     );
     ExitCode::FAILURE
 }

@@ -13,10 +13,10 @@ use serde::Serialize;
 use signpost_common::{clock, rpc::page};
 use signpost_people::output;
 use signpost_proto::mpi::v1::{
-    ListReviewTasksRequest, ResolveReviewTaskRequest, ReviewCount, ReviewState, ReviewTask,
+    LinkEventKind, ListReviewTasksRequest, ResolveReviewTaskRequest, ReviewCount, ReviewState, ReviewTask,
 };
 
-use super::{Desk, Staff, code, moment, refused, shown_record};
+use super::{Desk, Staff, code, decide::show_disclosures, moment, refused, show_events, shown_record};
 use crate::cli::{request_id, table};
 
 #[derive(Debug, Args)]
@@ -216,6 +216,12 @@ pub(in crate::cli) struct Resolve {
     /// What is decided: that they are one person, that they are two, or nothing yet
     #[arg(value_enum)]
     resolution: Resolution,
+    /// Why, for the record: at most 500 characters, without patient data
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    reason: String,
+    /// Identifies the attempt: the same again decides nothing twice [default: a new one]
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -238,14 +244,17 @@ impl From<Resolution> for ReviewState {
 impl Resolve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let desk = self.staff.desk()?;
+        let request_id = self.request_id.unwrap_or_else(request_id);
+        let again = format!("resolve {} keep-apart --request-id {request_id}", self.task);
         let request = ResolveReviewTaskRequest {
             task_id: self.task,
             resolution: ReviewState::from(self.resolution).into(),
-            request_id: request_id(),
+            request_id,
+            reason: self.reason,
         };
         let resolved = desk.mpi().resolve_review_task(desk.request(request)?).await;
-        let task =
-            resolved.map_err(|e| refused(&e))?.into_inner().task.context("the answer holds no task")?;
+        let resolved = resolved.map_err(|e| refused(&e))?.into_inner();
+        let task = resolved.task.context("the answer holds no task")?;
         let mut rows = table(&["task", "record", "candidate", "state"]);
         rows.add_row([
             task.task_id.clone(),
@@ -254,7 +263,13 @@ impl Resolve {
             code(task.state().as_str_name(), "REVIEW_STATE_"),
         ]);
         println!("{rows}");
-        Ok(ExitCode::SUCCESS)
+        match resolved.event {
+            Some(event) if event.kind() == LinkEventKind::Unlink => {
+                show_events(&[event]);
+                Ok(show_disclosures(&resolved.disclosures, resolved.disclosures_incomplete, &again))
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
     }
 }
 
