@@ -283,7 +283,7 @@ pub fn decide<P: Copy + Ord>(
 }
 
 /// Most that one record counts for or against a person, in bits.
-pub(crate) const CLIP_BITS: f64 = 12.0;
+pub const CLIP_BITS: f64 = 12.0;
 
 /// A person with what its records say of the newcomer.
 struct Considered<P> {

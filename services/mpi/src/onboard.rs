@@ -160,7 +160,8 @@ pub async fn run(
     for part in changed.chunks(UPDATED_AT_ONCE) {
         let batch: Vec<Incoming> =
             part.iter().filter_map(|record| incoming(index, records, *record)).collect();
-        store.register(&batch, &|record, snapshot| updated(index, record, snapshot), &by, None).await?;
+        let decide = |record: &Incoming, snapshot: Snapshot| updated(index, record, snapshot);
+        store.register(&batch, &decide, &by, None).await?;
     }
     let reviews: Vec<(RecordId, Review)> = plan
         .questions
@@ -187,7 +188,7 @@ fn updated(index: &Index, record: &Incoming, snapshot: Snapshot) -> Change {
     let person = snapshot.stored.as_ref().map(|stored| stored.person);
     let review = index.register(record, snapshot).review;
     let review = review.filter(|review| Some(review.candidate) == person);
-    Change { target: Target::Stay, bits: 0.0, review }
+    Change::new(Target::Stay, 0.0, review)
 }
 
 fn incoming(index: &Index, records: &Records, record: usize) -> Option<Incoming> {

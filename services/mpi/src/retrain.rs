@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     convert,
     domain::{
-        Incoming, Index,
+        Index,
         retrain::{Difference, Holdings, Kept},
     },
     service::Service,
@@ -139,7 +139,6 @@ async fn carry_out(service: &Service, version: &str) -> Result<(), Error> {
     let (store, index) = (service.store.as_ref(), service.index());
     let counts = store.model_change_counts(version).await?;
     let total: i64 = counts.iter().map(|(.., records)| records).sum();
-    let decide = |record: &Incoming, snapshot| index.register(record, snapshot);
     let mut done = 0;
     loop {
         let now_us = service.now_us();
@@ -160,7 +159,7 @@ async fn carry_out(service: &Service, version: &str) -> Result<(), Error> {
                 batch.push(index.incoming(record.reference, &said, record.demographics));
             }
         }
-        store.carry_out(&batch, &changes, &decide, &by).await?;
+        store.carry_out(&batch, &changes, index.as_ref(), &by).await?;
         service.decided.notify_waiters();
         done += changes.len() as i64;
     }

@@ -103,10 +103,9 @@ impl Service {
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Status> {
         let index = self.index();
-        let decide = |record: &Incoming, snapshot| index.register(record, snapshot);
         let (model_version, now_us) = (&index.model.version, self.now_us());
         let by = Decider { actor: ENGINE, reason: "", model_version, now_us };
-        let registered = self.store.register(batch, &decide, &by, attempt).await?;
+        let registered = self.store.register(batch, index.as_ref(), &by, attempt).await?;
         self.decided.notify_waiters();
         Ok(registered)
     }

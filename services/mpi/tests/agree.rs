@@ -27,10 +27,8 @@ const BATCH: usize = 512;
 /// Least agreement: harmonic mean of the two shares of pairs that the other way joins, too.
 const F1_MIN: f64 = 0.995;
 
-/// How many records: in a debug build many take minutes.
-fn records_max() -> usize {
-    if std::env::var_os("SIGNPOST_TEST_SOAK").is_some() { 20_000 } else { 4_000 }
-}
+/// How many records.
+const RECORDS: usize = 20_000;
 
 fn demographics(cells: &Cells) -> Demographics {
     let values =
@@ -68,7 +66,7 @@ fn demographics(cells: &Cells) -> Demographics {
 /// Records of a synthetic population that the index takes, each reference once.
 fn sample(index: &Index) -> Vec<Incoming> {
     let now = Timestamp::from_microsecond(NOW_US).unwrap();
-    let most = records_max();
+    let most = RECORDS;
     let population = synth::generate(synth::Options { people: most / 2, seed: 1 });
     let mut taken = Records::default();
     let read = population.records().filter_map(|record| {
@@ -83,8 +81,7 @@ async fn fed(store: &dyn Store, index: &Index, sample: &[Incoming]) -> Vec<Perso
     let model_version = &index.model.version;
     let by = Decider { actor: store::ENGINE, reason: "", model_version, now_us: NOW_US };
     for batch in sample.chunks(BATCH) {
-        let decide = |record: &Incoming, snapshot| index.register(record, snapshot);
-        store.register(batch, &decide, &by, None).await.unwrap();
+        store.register(batch, index, &by, None).await.unwrap();
     }
     persons(store, sample).await
 }

@@ -153,7 +153,7 @@ async fn what_waits_is_decided_anew_and_a_stewards_word_is_not() {
         let move_all = |_: &Incoming, snapshot: Snapshot| {
             let unchanged = snapshot.stored.is_none_or(|stored| stored.unchanged);
             let to = if unchanged { Target::Stay } else { Target::Person(target.person) };
-            Change { target: to, bits: 12.0, review: None }
+            Change::new(to, 12.0, None)
         };
         let later = Decider { now_us: 40, ..by_model("second") };
         store.carry_out(&batch, &rows, &move_all, &later).await.unwrap();

@@ -53,14 +53,13 @@ async fn eight_writers_make_one_person_of_each_newcomer() {
         let store = store::open(&location, wrapping.clone(), 1).await.unwrap();
         let index = index.clone();
         writers.push(tokio::spawn(async move {
-            let decide = |record: &Incoming, snapshot| index.register(record, snapshot);
             let mut persons = vec![None; NEWCOMERS];
             let mut numbers: Vec<usize> = (0..NEWCOMERS).collect();
             // Each in an order of its own, so that they meet everywhere.
             numbers.rotate_left(member * NEWCOMERS / WRITERS / 4);
             for numbers in numbers.chunks(BATCH) {
                 let batch: Vec<_> = numbers.iter().map(|number| newcomer(&index, member, *number)).collect();
-                let registered = store.register(&batch, &decide, &ENGINE, None).await.unwrap();
+                let registered = store.register(&batch, index.as_ref(), &ENGINE, None).await.unwrap();
                 for (number, registered) in numbers.iter().zip(registered) {
                     persons[*number] = Some(registered.person);
                 }

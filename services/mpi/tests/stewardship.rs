@@ -13,7 +13,7 @@ use signpost_common::{
     id::{PersonId, RecordId, RecordRef},
     seal::FileKeys,
 };
-use signpost_linkage::{Date, Name, Record};
+use signpost_linkage::{Address, Date, Name, Record};
 use signpost_mpi::{
     domain::{Incoming, Index, Matching},
     store::{self, By, Decider, Error, LinkEvent, Of, Position, Registered, Store, TaskFilter},
@@ -318,6 +318,73 @@ async fn who_is_kept_apart_by_a_task_may_be_asked_about_again() {
         store.undo(apart.sequence, &STEWARD, None).await.unwrap();
         let again = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
         assert_eq!((again.id, store.words().await.unwrap()), (task.id, vec![]));
+    }
+}
+
+/// Rosa as three members know her: at home, by her phone with a slip in the birth date, and both.
+fn rosa(member: &str, day: &str, phone: &str, line: &str) -> Incoming {
+    let name = Name { given: vec!["Rosa".into()], family: "Delgado".into(), ..Name::default() };
+    let address = Address { line: line.into(), postcode: "02139".into(), ..Address::default() };
+    let record = Record {
+        names: vec![name],
+        birth_dates: Date::parse(&format!("1990-09-{day}")).into_iter().collect(),
+        phones: Some(phone.to_owned()).filter(|phone| !phone.is_empty()).into_iter().collect(),
+        addresses: Some(address).filter(|_| !line.is_empty()).into_iter().collect(),
+        ..Record::default()
+    };
+    let reference = RecordRef::new(member.parse().unwrap(), "1").unwrap();
+    INDEX.incoming(reference, &record, format!("{day} {phone} {line}").into_bytes())
+}
+
+async fn take_in(store: &dyn Store, record: Incoming) -> Registered {
+    store.register(&[record], &*INDEX, &BY_ENGINE, None).await.unwrap().pop().unwrap()
+}
+
+const PHONE: &str = "212-555-0187";
+const HOME: &str = "12 Elm Street";
+
+#[tokio::test]
+async fn a_newcomer_shows_two_lone_records_to_be_one_persons() {
+    for store in databases().await {
+        let at_home = take_in(&*store, rosa("north", "09", "", HOME)).await;
+        let by_phone = take_in(&*store, rosa("south", "19", PHONE, "")).await;
+        assert_ne!(at_home.person, by_phone.person);
+        let open = TaskFilter::in_state(ReviewState::Open);
+        assert_eq!(store.review_tasks(&open, None, 9).await.unwrap().len(), 1);
+        let both = take_in(&*store, rosa("east", "09", PHONE, HOME)).await;
+        assert_eq!((both.person, both.outcome), (at_home.person, LinkOutcome::Attached));
+        let joined = store.person(&By::Person(by_phone.person)).await.unwrap().unwrap();
+        assert_eq!((joined.id, joined.record_count), (at_home.person, 3), "the old id resolves");
+        assert_eq!(store.review_tasks(&open, None, 9).await.unwrap(), [], "nothing is left to ask");
+        let moved = store.decisions(&Of::Record(by_phone.record), i64::MAX, 1).await.unwrap().remove(0);
+        assert_eq!((moved.kind, moved.from), (LinkEventKind::Link, Some(by_phone.person)));
+        let undone = store.undo(moved.sequence, &STEWARD, None).await.unwrap();
+        assert_eq!(undone.to, by_phone.person);
+    }
+}
+
+#[tokio::test]
+async fn persons_of_several_records_and_those_of_whom_a_steward_spoke_are_not_joined() {
+    for store in databases().await {
+        for (member, day, phone, line) in [
+            ("north", "09", "", HOME),
+            ("harbour", "09", "", HOME),
+            ("south", "19", PHONE, ""),
+            ("island", "19", PHONE, ""),
+        ] {
+            take_in(&*store, rosa(member, day, phone, line)).await;
+        }
+        let both = take_in(&*store, rosa("east", "09", PHONE, HOME)).await;
+        assert_eq!(both.outcome, LinkOutcome::Review, "two persons of two records each");
+    }
+    for store in databases().await {
+        take_in(&*store, rosa("north", "09", "", HOME)).await;
+        take_in(&*store, rosa("south", "19", PHONE, "")).await;
+        let open = TaskFilter::in_state(ReviewState::Open);
+        let task = store.review_tasks(&open, None, 1).await.unwrap().remove(0);
+        store.resolve_task(task.id, ReviewState::KeptApart, &STEWARD, None).await.unwrap();
+        let both = take_in(&*store, rosa("east", "09", PHONE, HOME)).await;
+        assert_eq!(both.outcome, LinkOutcome::Review, "a steward keeps them apart");
     }
 }
 

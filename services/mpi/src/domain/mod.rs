@@ -9,13 +9,16 @@ use signpost_common::{
 use signpost_linkage::{
     Model, Packed, Record, Region, View,
     block::{self, Pass},
-    decide::{self, Candidate, Decision, Thresholds},
+    decide::{self, Candidate, Decision, Stop, Thresholds},
     model::probability,
     prepare,
 };
 
 pub mod bulk;
+pub mod join;
 pub mod retrain;
+
+use join::{Join, Whole};
 
 /// Most candidates that are scored for one record. When blocking finds more, nothing is linked by itself.
 pub const CANDIDATES_MAX: usize = 400;
@@ -123,6 +126,45 @@ pub struct Change {
     pub bits: f64,
     /// A question for a steward.
     pub review: Option<Review>,
+    /// Persons whose record a newcomer surely is, each looked at for itself, when they are several: they may be one.
+    pub bridges: Vec<PersonId>,
+}
+
+impl Change {
+    /// Makes a change without bridges.
+    pub fn new(target: Target, bits: f64, review: Option<Review>) -> Self {
+        Self { target, bits, review, bridges: vec![] }
+    }
+}
+
+/// What decides on records for the store.
+pub trait Decide: Send + Sync {
+    /// Decides on a record, given what the index knows at that moment.
+    fn decide(&self, record: &Incoming, snapshot: Snapshot) -> Change;
+
+    /// Decides whether persons of one record join another with a newcomer that bridges them.
+    fn join(&self, record: &Incoming, persons: &[Whole]) -> Option<Join>;
+}
+
+impl Decide for Index {
+    fn decide(&self, record: &Incoming, snapshot: Snapshot) -> Change {
+        self.register(record, snapshot)
+    }
+
+    fn join(&self, record: &Incoming, persons: &[Whole]) -> Option<Join> {
+        self.join(record.prepared.view(), persons)
+    }
+}
+
+/// A function decides, and joins nobody.
+impl<F: Fn(&Incoming, Snapshot) -> Change + Send + Sync> Decide for F {
+    fn decide(&self, record: &Incoming, snapshot: Snapshot) -> Change {
+        self(record, snapshot)
+    }
+
+    fn join(&self, _: &Incoming, _: &[Whole]) -> Option<Join> {
+        None
+    }
 }
 
 /// Where a record belongs.
@@ -215,30 +257,35 @@ impl Index {
 
     /// Decides where a record belongs.
     fn place(&self, record: View<'_>, mut snapshot: Snapshot) -> Change {
-        let stay = |review| Change { target: Target::Stay, bits: 0.0, review };
+        let stay = |review| Change::new(Target::Stay, 0.0, review);
         if snapshot.stored.as_ref().is_some_and(|stored| stored.unchanged) {
             return stay(None);
         }
         snapshot.candidates.retain(|candidate| !snapshot.kept_apart.contains(&candidate.person));
         let decision = self.decide(record, &snapshot.candidates, snapshot.overfull);
         let Some(stored) = snapshot.stored else {
-            return match decision {
-                Decision::Link { person, score } => {
-                    Change { target: Target::Person(person), bits: score.bits, review: None }
-                }
+            let sure = match &decision {
+                Decision::Link { .. } => !snapshot.overfull,
+                Decision::Review { reason, .. } => *reason == Stop::TwoPersons.code() && !snapshot.overfull,
+                Decision::New => false,
+            };
+            let bridges = if sure { self.bridged(record, &snapshot.candidates) } else { vec![] };
+            let change = match decision {
+                Decision::Link { person, score } => Change::new(Target::Person(person), score.bits, None),
                 Decision::Review { person, score, reason } => {
                     let review = Review { candidate: person, probability: score.probability(), reason };
-                    Change { target: Target::NewPerson, bits: score.bits, review: Some(review) }
+                    Change::new(Target::NewPerson, score.bits, Some(review))
                 }
-                Decision::New => Change { target: Target::NewPerson, bits: 0.0, review: None },
+                Decision::New => Change::new(Target::NewPerson, 0.0, None),
             };
+            return Change { bridges, ..change };
         };
         match decision {
             Decision::Link { person, .. } | Decision::Review { person, .. } if person == stored.person => {
                 stay(None)
             }
             Decision::Link { person, score } if stored.alone => {
-                Change { target: Target::Person(person), bits: score.bits, review: None }
+                Change::new(Target::Person(person), score.bits, None)
             }
             // Moving one of several records could be wrong for the others: a steward looks.
             Decision::Link { person, score } => {

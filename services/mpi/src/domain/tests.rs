@@ -70,7 +70,7 @@ fn what_is_stored_already_changes_nothing() {
     let stored = Some(Stored { person: PersonId::generate(), unchanged: true, alone: true, before: None });
     let change = index()
         .register(&incoming(&record("Jane", "1980-03-04", "")), Snapshot { stored, ..Snapshot::default() });
-    assert_eq!(change, Change { target: Target::Stay, bits: 0.0, review: None });
+    assert_eq!(change, Change::new(Target::Stay, 0.0, None));
 }
 
 #[test]

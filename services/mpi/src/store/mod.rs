@@ -12,7 +12,7 @@ use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, LinkOutcome, ReviewState};
 use sqlx::migrate::Migrator;
 
-use crate::domain::{Change, Incoming, Known, Snapshot};
+use crate::domain::{Decide, Incoming, Known};
 pub use crate::{error::Error, watch::Position};
 
 /// Decisions with the references of their records; a condition follows.
@@ -50,9 +50,6 @@ pub async fn migrate(location: &db::Location) -> Result<(), db::Error> {
     db::open(location, &SQLITE, &POSTGRES).await.map(drop)
 }
 
-/// Decides on a record, given what the index knows at that moment.
-pub type Decide<'a> = dyn Fn(&Incoming, Snapshot) -> Change + Send + Sync + 'a;
-
 /// Keeps the index.
 #[async_trait]
 pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
@@ -62,7 +59,7 @@ pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
     async fn register(
         &self,
         batch: &[Incoming],
-        decide: &Decide<'_>,
+        decide: &dyn Decide,
         by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error>;

@@ -7,8 +7,8 @@ use signpost_common::{
 };
 use signpost_proto::mpi::v1::ModelState;
 
-use super::{Decide, Decider, Error, StoredRecord};
-use crate::domain::Incoming;
+use super::{Decider, Error, StoredRecord};
+use crate::domain::{Decide, Incoming};
 
 /// A model, without what it learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +163,7 @@ pub trait Models: Send + Sync {
         &self,
         batch: &[Incoming],
         changes: &[i64],
-        decide: &Decide<'_>,
+        decide: &dyn Decide,
         by: &Decider<'_>,
     ) -> Result<(), Error>;
 

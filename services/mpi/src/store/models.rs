@@ -439,7 +439,7 @@ impl Models for SqlStore {
         &self,
         batch: &[Incoming],
         changes: &[i64],
-        decide: &Decide<'_>,
+        decide: &dyn Decide,
         by: &Decider<'_>,
     ) -> Result<(), Error> {
         with_new_keys!(self, async {

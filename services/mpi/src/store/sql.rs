@@ -18,15 +18,21 @@ use signpost_proto::mpi::v1::{LinkEventKind, ModelState, ReviewState};
 use sqlx::Database;
 
 use super::{
-    By, Compared, Decide, Decider, Error, Evidence, LinkEvent, Of, Person, Progress, Registered, ReviewTask,
+    By, Compared, Decider, Error, Evidence, LinkEvent, Of, Person, Progress, Registered, ReviewTask,
     Rotation, Sealed, Stewards, Store, StoredRecord, TaskFilter,
 };
 use crate::{
-    domain::{CANDIDATES_MAX, Incoming, Known, Review},
+    domain::{CANDIDATES_MAX, Decide, Incoming, Known, Review},
     watch::Position,
 };
 
 type Connection = <Db as Database>::Connection;
+
+/// How often a batch is tried that met another the other way round.
+const TRIES: usize = 4;
+
+/// Code of an error: two writers wait for each other (deadlock_detected); SQLite has one writer.
+const DEADLOCK: &str = "40P01";
 
 /// Keeps the index in a database.
 #[derive(Debug)]
@@ -434,11 +440,19 @@ impl Store for SqlStore {
     async fn register(
         &self,
         batch: &[Incoming],
-        decide: &Decide<'_>,
+        decide: &dyn Decide,
         by: &Decider<'_>,
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error> {
         self.refresh_keys(by.now_us).await?;
+        for _ in 1..TRIES {
+            match with_new_keys!(self, self.register_all(batch, decide, by, attempt)) {
+                // Two writers waited for each other; nothing was done.
+                Err(Error::Database(db::Error::Database(sqlx::Error::Database(error))))
+                    if error.code().as_deref() == Some(DEADLOCK) => {}
+                done => return done,
+            }
+        }
         with_new_keys!(self, self.register_all(batch, decide, by, attempt))
     }
 
