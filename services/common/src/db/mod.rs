@@ -12,6 +12,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use crate::{hash::Blinder, seal};
 
 pub mod postgres;
+pub mod shelf;
 pub mod sqlite;
 
 /// Where a service keeps its data.

@@ -70,7 +70,9 @@ impl SqlStore {
         wrapping: Arc<dyn KeyEncryption>,
         now_us: i64,
     ) -> Result<Self, db::Error> {
-        let store = Self { pools, keys: KeyRing::new([]), wrapping, keys_read_us: AtomicI64::new(now_us) };
+        let shelf = Shelf::new(pools.read.clone());
+        let (keys, keys_read_us) = (KeyRing::new([]), AtomicI64::new(now_us));
+        let store = Self { pools, shelf, keys, wrapping, keys_read_us };
         sqlx::query(RESTORED).execute(&store.pools.write).await?;
         store.learn_keys().await?;
         if store.keys.newest().is_none() {

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use signpost_common::{
-    db::{self, Attempt},
+    db::{self, Attempt, shelf::Shelf},
     id::{PersonId, RecordId, RecordRef, TaskId},
 };
 use signpost_linkage::Packed;
@@ -38,6 +38,8 @@ const DEADLOCK: &str = "40P01";
 #[derive(Debug)]
 pub struct SqlStore {
     pools: Pools,
+    /// For the reads that everybody waits for.
+    shelf: Shelf<Db>,
     keys: KeyRing,
     wrapping: Arc<dyn KeyEncryption>,
     /// When the data keys were read, microseconds since 1970.
@@ -459,7 +461,10 @@ impl Store for SqlStore {
     async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {
         // The connection goes back before new keys are read, which takes another.
         with_new_keys!(self, async {
-            find_candidates(&mut *self.pools.read.acquire().await?, &self.keys, keys).await
+            let mut c = self.shelf.take().await?;
+            let found = find_candidates(&mut c, &self.keys, keys).await?;
+            self.shelf.keep(c);
+            Ok(found)
         })
     }
 
