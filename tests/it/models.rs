@@ -158,13 +158,13 @@ async fn twins_that_were_kept_apart_stay_apart_when_a_model_is_learnt() -> anyho
     model_when(&stewards, "learnt-1", |model| model.step.is_empty()).await?;
     let again = register(&cluster, "south", twin("Emma")).await?;
     assert_eq!(again.person_id, second.person_id, "however alike they become, by the new model, too");
-    let moved = changes.iter().find(|change| change.after == "MOVE");
+    let moved = changes.iter().find(|change| change.after == "MOVE").context("it moves nobody")?;
     let by_new = register(&cluster, "west", twin("Emma")).await?;
     let of = |record: &str| ListLinkEventsRequest {
         of: Some(Of::RecordId(record.to_owned())),
         ..ListLinkEventsRequest::default()
     };
-    for record in [Some(&by_new.record_id), moved.map(|moved| &moved.record_id)].into_iter().flatten() {
+    for record in [&by_new.record_id, &moved.record_id] {
         let request = stewards.request(&steward, of(record))?;
         let events = stewards.mpi().list_link_events(request).await?.into_inner().events;
         assert_eq!(events.first().context("no decision")?.model_version, "learnt-1");

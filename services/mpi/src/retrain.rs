@@ -53,20 +53,28 @@ pub(crate) fn alive_us(now_us: i64) -> i64 {
     now_us.saturating_sub(ALIVE_US)
 }
 
-/// Returns the engine with the model that decides: the one that was promoted last, or the configured one when the index has not
-/// seen it before.
+/// Returns the engine with the model that decides: the one that a steward promoted, or else the configured one that the index
+/// saw last.
 pub(crate) async fn adopt(store: &dyn Store, index: Index, now_us: i64) -> Result<Index, Error> {
     let (version, body) = keep(store, &index.model, now_us).await?;
     let configured = store.model(&version).await?.ok_or(Error::ModelUnknown)?;
     let in_force = store.model_in_force().await?;
     match in_force {
-        Some(model) if model.version != version && configured.promoted_us.is_some() => {
+        Some(model) if model.version == version => Ok(index.with_model(named(index.model.clone(), &version))),
+        // What a steward promoted is not replaced by a setting, or by a new release.
+        Some(model) if configured.promoted_us.is_some() || !model.decided.0.is_empty() => {
+            if configured.promoted_us.is_none() {
+                tracing::warn!(
+                    version,
+                    in_force = model.version,
+                    "the configured model waits to be promoted"
+                );
+            }
             load(store, &index, &model.version).await
         }
-        Some(model) if model.version == version => Ok(index.with_model(named(index.model.clone(), &version))),
         _ => {
             store.keep_model(&version, &body, true, now_us).await?;
-            tracing::info!(version, "a model that the index has not seen before is in force");
+            tracing::info!(version, "the configured model is in force");
             Ok(index.with_model(named(index.model.clone(), &version)))
         }
     }
@@ -76,8 +84,9 @@ pub(crate) async fn adopt(store: &dyn Store, index: Index, now_us: i64) -> Resul
 /// another model of its name is kept, it is named after what it learnt as well.
 pub(crate) async fn keep(store: &dyn Store, model: &Model, now_us: i64) -> Result<(String, String), Error> {
     let body = model.to_json().map_err(|_| db::Error::Corrupt("model"))?;
-    let version = match store.model_body(&model.version).await? {
-        Some(kept) if kept != body => {
+    let taken = store.model(&model.version).await?.is_some();
+    let version = match taken.then_some(store.model_body(&model.version).await?) {
+        Some(kept) if kept.as_ref() != Some(&body) => {
             let digest = hash::sha256(body.as_bytes());
             let digest: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{}-{digest}", model.version)
@@ -106,7 +115,11 @@ pub(crate) async fn follow(service: Service) {
     let stopping = service.lifecycle.stopping();
     tokio::pin!(stopping);
     loop {
-        if let Err(error) = look(&service).await {
+        let looked = tokio::select! {
+            () = &mut stopping => return,
+            looked = look(&service) => looked,
+        };
+        if let Err(error) = looked {
             tracing::warn!(%error, "could not look which model decides");
         }
         tokio::select! {
@@ -143,9 +156,12 @@ async fn carry_out(service: &Service, version: &str) -> Result<(), Error> {
     loop {
         let now_us = service.now_us();
         let progress = Progress { step: "CARRY_OUT".to_owned(), done, total };
-        store.touch_model(version, &progress, now_us).await?;
+        // Another may have been promoted meanwhile.
+        if !store.touch_model(version, &progress, now_us).await? {
+            return Ok(());
+        }
         let waiting = store.pending_changes(version, CARRIED_OUT_AT_ONCE).await?;
-        if waiting.is_empty() || index.model.version != version {
+        if waiting.is_empty() {
             return store.touch_model(version, &Progress::default(), now_us).await.map(drop);
         }
         let by = Decider { actor: ENGINE, reason: "model promoted", model_version: version, now_us };

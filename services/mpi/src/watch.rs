@@ -21,7 +21,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::service::Service;
+use crate::{service::Service, store::ENGINE};
 
 /// Most decisions that are read at once.
 const READ_MAX: i64 = 500;
@@ -178,12 +178,19 @@ impl Watch<'_> {
         let resume_token = page::token(self.query.as_bytes(), &position.to_string());
         let event = event.map(|event| match self.context.operator {
             true => event,
-            // What stewards say among themselves is not for members.
-            false => LinkEvent { reason: String::new(), candidate_person_id: String::new(), ..event },
+            false => for_members(event),
         });
         let change = WatchIdentityChangesResponse { event, resume_token };
         self.sender.send(Ok(change)).await.map_err(drop)
     }
+}
+
+/// Leaves out what stewards say among themselves and who they are, and the weight: it tells how well a guess agrees with what
+/// another member knows.
+fn for_members(event: LinkEvent) -> LinkEvent {
+    let actor = if event.actor == ENGINE { event.actor } else { "steward".to_owned() };
+    let (reason, candidate_person_id) = Default::default();
+    LinkEvent { actor, reason, candidate_person_id, weight_bits: 0.0, ..event }
 }
 
 #[cfg(test)]

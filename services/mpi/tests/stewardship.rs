@@ -121,6 +121,14 @@ async fn a_decision_is_taken_back() {
         let unlinked = store.unlink(two.record, &STEWARD, None).await.unwrap();
         store.undo(unlinked.sequence, &STEWARD, None).await.unwrap();
         assert_eq!(person_of(&*store, &unlinked.reference).await, one.person);
+        // What came to its person at once goes to one of its own, and stays there.
+        let attached = store.decisions(&Of::Record(two.record), i64::MAX, 9).await.unwrap().pop().unwrap();
+        assert_eq!((attached.kind, attached.from), (LinkEventKind::Link, None));
+        let apart = store.undo(attached.sequence, &STEWARD, None).await.unwrap();
+        assert_ne!(apart.to, one.person);
+        let mut again = record("south");
+        again.demographics.push(b'.');
+        assert_eq!(register(&*store, again).await.person, apart.to);
         let founded = log_until(&*store, unlinked.sequence).await.remove(0);
         let nothing = store.undo(founded.sequence, &STEWARD, None).await;
         assert!(matches!(nothing, Err(Error::NothingBefore)));

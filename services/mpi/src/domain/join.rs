@@ -30,8 +30,8 @@ pub struct Whole {
 pub struct Join {
     /// The person that remains.
     pub into: PersonId,
-    /// Those whose record moves.
-    pub lone: Vec<PersonId>,
+    /// Those whose record moves, each with its weight with the newcomer, in bits.
+    pub lone: Vec<(PersonId, f64)>,
     /// Weight of the newcomer's link, in bits.
     pub bits: f64,
 }
@@ -39,6 +39,9 @@ pub struct Join {
 impl Index {
     /// Returns the persons whose record a newcomer surely is, each looked at for itself, when they are several.
     pub(super) fn bridged(&self, record: View<'_>, known: &[Known]) -> Vec<PersonId> {
+        if known.windows(2).all(|pair| pair[0].person == pair[1].person) {
+            return vec![];
+        }
         let mut best: BTreeMap<PersonId, (f64, bool)> = BTreeMap::new();
         for Known { person, record: other } in known {
             let score = self.model.score(record, other.view());
@@ -53,8 +56,9 @@ impl Index {
         if sure.len() > 1 { sure } else { vec![] }
     }
 
-    /// Decides whether persons of one record join another of some persons with a newcomer.
-    pub fn join(&self, record: View<'_>, persons: &[Whole]) -> Option<Join> {
+    /// Decides whether persons of one record join another of some persons with a newcomer, which must be told from `rivals`,
+    /// the records of all other persons that it may be, as ever.
+    pub fn join(&self, record: View<'_>, persons: &[Whole], rivals: &[Known]) -> Option<Join> {
         // The first of the largest, so that the order of the persons alone does not matter.
         let largest = persons.iter().map(|whole| whole.records.len()).max()?;
         let into = persons.iter().find(|whole| whole.records.len() == largest)?;
@@ -65,17 +69,18 @@ impl Index {
                 && self.holds_together(record, other.view(), &joined)
             {
                 joined.push(other.view());
-                lone.push(whole.person);
+                lone.push((whole.person, self.model.score(record, other.view()).bits));
             }
         }
         if lone.is_empty() {
             return None;
         }
         let known = persons.iter().flat_map(|whole| {
-            let person = if lone.contains(&whole.person) { into.person } else { whole.person };
+            let joins = lone.iter().any(|(person, _)| *person == whole.person);
+            let person = if joins { into.person } else { whole.person };
             whole.records.iter().map(move |(_, other)| Known { person, record: other.clone() })
         });
-        let known: Vec<Known> = known.collect();
+        let known: Vec<Known> = known.chain(rivals.iter().cloned()).collect();
         match self.decide(record, &known, false) {
             Decision::Link { person, score } if person == into.person => {
                 Some(Join { into: person, lone, bits: score.bits })
@@ -84,17 +89,16 @@ impl Index {
         }
     }
 
-    /// True when a record alone agrees on the whole with the records of a person and a newcomer, and with none of them badly:
-    /// the rule by which whole files are linked.
+    /// True when a record alone agrees on the whole with the records of a person and a newcomer, and with none of them badly or
+    /// in a way that is of two persons: the rule by which whole files are linked, and more careful.
     fn holds_together(&self, newcomer: View<'_>, lone: View<'_>, others: &[View<'_>]) -> bool {
         let (mut sum, mut pairs) = (0.0, 0.0);
         for other in others.iter().chain([&newcomer]) {
             let score = self.model.score(lone, *other);
-            let conflicts = conflict(&self.model, &score.comparison).is_some();
-            if score.bits < APART_BITS || (conflicts && score.bits < 0.0) {
+            if score.bits < APART_BITS || conflict(&self.model, &score.comparison).is_some() {
                 return false;
             }
-            sum += if conflicts { -CLIP_BITS } else { score.bits.clamp(-CLIP_BITS, CLIP_BITS) };
+            sum += score.bits.clamp(-CLIP_BITS, CLIP_BITS);
             pairs += 1.0;
         }
         sum / pairs > 0.0

@@ -142,8 +142,9 @@ pub trait Decide: Send + Sync {
     /// Decides on a record, given what the index knows at that moment.
     fn decide(&self, record: &Incoming, snapshot: Snapshot) -> Change;
 
-    /// Decides whether persons of one record join another with a newcomer that bridges them.
-    fn join(&self, record: &Incoming, persons: &[Whole]) -> Option<Join>;
+    /// Decides whether persons of one record join another with a newcomer that bridges them, given the records of other persons
+    /// that it may be.
+    fn join(&self, record: &Incoming, persons: &[Whole], rivals: &[Known]) -> Option<Join>;
 }
 
 impl Decide for Index {
@@ -151,8 +152,8 @@ impl Decide for Index {
         self.register(record, snapshot)
     }
 
-    fn join(&self, record: &Incoming, persons: &[Whole]) -> Option<Join> {
-        self.join(record.prepared.view(), persons)
+    fn join(&self, record: &Incoming, persons: &[Whole], rivals: &[Known]) -> Option<Join> {
+        self.join(record.prepared.view(), persons, rivals)
     }
 }
 
@@ -162,7 +163,7 @@ impl<F: Fn(&Incoming, Snapshot) -> Change + Send + Sync> Decide for F {
         self(record, snapshot)
     }
 
-    fn join(&self, _: &Incoming, _: &[Whole]) -> Option<Join> {
+    fn join(&self, _: &Incoming, _: &[Whole], _: &[Known]) -> Option<Join> {
         None
     }
 }

@@ -76,11 +76,14 @@ impl Holdings {
             let Some(at) = number.get(&record) else { continue };
             let own = records[*at as usize].person;
             let others = of_person.get(&person).into_iter().flatten().filter(|other| *other != at);
-            holdings.judged.extend(others.map(|other| (*at, *other, linked)));
+            if linked || own != person {
+                holdings.judged.extend(others.map(|other| (*at, *other, linked)));
+            }
             if linked && own == person {
                 holdings.pinned.insert(record);
             }
-            if !linked {
+            // Whoever joined them later has the last word.
+            if !linked && own != person {
                 holdings.apart.entry(record).or_default().push(person);
                 holdings.apart_from.entry(person).or_default().push(own);
             }
@@ -176,7 +179,8 @@ impl Holdings {
         }
         let sharing = |key: i64| {
             let from = entries.partition_point(|(other, _)| *other < key);
-            entries[from..].iter().take_while(move |(other, _)| *other == key).map(|(_, number)| *number)
+            let block = entries[from..].iter().take(CANDIDATES_MAX + 2);
+            block.take_while(move |(other, _)| *other == key).map(|(_, number)| *number)
         };
         let others: BTreeSet<u32> =
             record.keys.iter().copied().flat_map(sharing).filter(|other| *other != number).collect();
@@ -188,15 +192,22 @@ impl Holdings {
         let apart = self.apart.get(&record.id).into_iter().chain(self.apart_from.get(&record.person));
         let kept_apart: Vec<PersonId> =
             apart.flatten().copied().filter(|person| *person != record.person).collect();
+        // A new model may take more values for nobody's.
+        let stripped = |index: &Index, record: &Packed| index.model.placeholders.strip(record.view());
         let decided = |index: &Index| {
+            let own = stripped(index, &record.prepared);
+            let others_as = |known: &Known| Known {
+                person: known.person,
+                record: stripped(index, &known.record).unwrap_or_else(|| known.record.clone()),
+            };
             let stored = Stored { person: record.person, unchanged: false, alone, before: None };
             let snapshot = Snapshot {
                 stored: Some(stored),
-                candidates: candidates.clone(),
+                candidates: candidates.iter().map(others_as).collect(),
                 overfull: others.len() > CANDIDATES_MAX,
                 kept_apart: kept_apart.clone(),
             };
-            index.place(record.prepared.view(), snapshot)
+            index.place(own.as_ref().unwrap_or(&record.prepared).view(), snapshot)
         };
         let (before, after) = (decided(before), decided(after));
         if before.target == after.target && question(&before) == question(&after) {

@@ -87,8 +87,15 @@ async fn note_decider(c: &mut Connection, row: i64, by: &Decider<'_>) -> Result<
     Ok(())
 }
 
-/// Puts a model in force and retires the one that was.
+/// Puts a model in force and retires the one that was; what that one has not carried out, it never will.
 async fn put_in_force(c: &mut Connection, version: &str, now_us: i64) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE model_change SET carried_out = 1 WHERE carried_out = 0
+         AND model_row IN (SELECT model_row FROM model WHERE state = 3 AND version <> $1)",
+    )
+    .bind(version)
+    .execute(&mut *c)
+    .await?;
     for (statement, state) in [
         (
             "UPDATE model SET state = $1, touched_at = $2 WHERE state = 3 AND version <> $3",
@@ -162,7 +169,9 @@ impl Models for SqlStore {
     }
 
     async fn keep_model(&self, version: &str, body: &str, in_force: bool, now_us: i64) -> Result<(), Error> {
+        self.refresh_keys(now_us).await?;
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        lock_stripes(&mut tx, &[MODELS]).await?;
         sqlx::query(
             "INSERT INTO model (version, body, state, compared_with, records, step, done, total, failure,
                 created_at, touched_at)
@@ -264,7 +273,9 @@ impl Models for SqlStore {
         changes: &[ModelChange],
         now_us: i64,
     ) -> Result<(), Error> {
+        self.refresh_keys(now_us).await?;
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
+        lock_stripes(&mut tx, &[MODELS]).await?;
         let model = known_model(&mut tx, version).await?;
         if model.state != ModelState::Training {
             return Err(Error::ModelNotReady);
@@ -442,7 +453,8 @@ impl Models for SqlStore {
         decide: &dyn Decide,
         by: &Decider<'_>,
     ) -> Result<(), Error> {
-        with_new_keys!(self, async {
+        self.refresh_keys(by.now_us).await?;
+        let carried_out = async || {
             let mut tx = self.pools.write.begin_with(BEGIN).await?;
             if !batch.is_empty() {
                 lock_batch(&mut tx, batch).await?;
@@ -456,7 +468,8 @@ impl Models for SqlStore {
             }
             tx.commit().await?;
             Ok(())
-        })
+        };
+        untangled!(with_new_keys!(self, carried_out()))
     }
 
     async fn words(&self) -> Result<Vec<model::Word>, Error> {

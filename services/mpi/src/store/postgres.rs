@@ -128,6 +128,7 @@ include!("sealing.rs");
 include!("sql.rs");
 include!("stewardship.rs");
 include!("register.rs");
+include!("joining.rs");
 include!("import.rs");
 include!("models.rs");
 

@@ -5,10 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use signpost_proto::mpi::v1::LinkOutcome;
 use sqlx::QueryBuilder;
 
-use crate::domain::{
-    Change, Snapshot, Stored, Target,
-    join::{Join, Whole},
-};
+use crate::domain::{Change, Snapshot, Stored, Target};
 
 /// How many keys two alike records share, at most times.
 const KEYS_SHARED: usize = 8;
@@ -223,7 +220,8 @@ impl Knowledge {
         }
         let mut query = QueryBuilder::<Db>::new(
             "SELECT t.record_id, COALESCE(p.merged_into, p.person_id) FROM review_task t
-             JOIN person p ON p.person_id = t.candidate_id WHERE t.state = ",
+             JOIN person p ON p.person_id = t.candidate_id JOIN source_record r ON r.record_id = t.record_id
+             WHERE r.person_id <> COALESCE(p.merged_into, p.person_id) AND t.state = ",
         );
         query.push_bind(i64::from(ReviewState::KeptApart as i32)).push(" AND t.record_id IN (");
         let mut ids = query.separated(", ");
@@ -305,10 +303,11 @@ impl Knowledge {
     fn moved(&mut self, from: PersonId, into: PersonId) {
         self.slots.iter_mut().filter(|slot| slot.person == from).for_each(|slot| slot.person = into);
         self.places.values_mut().filter(|place| place.person == from).for_each(|place| place.person = into);
-        let count = self.records_of_person.remove(&from).unwrap_or(1);
-        if let Some(sum) = self.records_of_person.get_mut(&into) {
-            *sum += count;
-        }
+        self.kept_apart
+            .values_mut()
+            .flatten()
+            .filter(|person| **person == from)
+            .for_each(|person| *person = into);
     }
 
     /// Adds a decision, so that later records of the batch see it.
@@ -339,102 +338,6 @@ impl Knowledge {
     }
 }
 
-/// Most records of the persons that a newcomer may join.
-const JOINED_MAX: i64 = 64;
-
-/// Returns persons with all their records; nothing when these are too many.
-async fn wholes(
-    c: &mut Connection,
-    ring: &KeyRing,
-    persons: &[PersonId],
-) -> Result<Option<Vec<Whole>>, Error> {
-    let mut query = QueryBuilder::<Db>::new(
-        "SELECT r.record_row, r.person_id, c.prepared FROM source_record r
-         JOIN comparison c ON c.record_row = r.record_row WHERE r.person_id IN (",
-    );
-    let mut ids = query.separated(", ");
-    persons.iter().for_each(|person| {
-        ids.push_bind(person.to_string());
-    });
-    query.push(") ORDER BY r.record_row LIMIT ").push_bind(JOINED_MAX + 1);
-    let rows: Vec<(i64, String, Vec<u8>)> = query.build_query_as().persistent(false).fetch_all(c).await?;
-    if rows.len() as i64 > JOINED_MAX {
-        return Ok(None);
-    }
-    let mut wholes: Vec<Whole> = vec![];
-    for (row, person, prepared) in rows {
-        let (person, record) = (parse(&person, "person")?, open_comparison(ring, row, &prepared)?);
-        match wholes.iter_mut().find(|whole| whole.person == person) {
-            Some(whole) => whole.records.push((row, record)),
-            None => wholes.push(Whole { person, records: vec![(row, record)] }),
-        }
-    }
-    Ok(Some(wholes))
-}
-
-/// True when a steward said something of two of some persons: then it is a steward's to say more.
-async fn spoken_of(c: &mut Connection, persons: &[PersonId]) -> Result<bool, Error> {
-    let mut query = QueryBuilder::<Db>::new(
-        "SELECT t.task_id FROM source_record r JOIN review_task t ON t.record_id = r.record_id
-         WHERE t.state IN (2, 3) AND r.person_id IN (",
-    );
-    let mut ids = query.separated(", ");
-    persons.iter().for_each(|person| {
-        ids.push_bind(person.to_string());
-    });
-    query.push(") LIMIT 1");
-    let row: Option<(String,)> = query.build_query_as().persistent(false).fetch_optional(c).await?;
-    Ok(row.is_some())
-}
-
-/// Moves records that are alone to the person of a newcomer that shows them to be that person's, when it does. Returns where
-/// the newcomer goes then.
-async fn join_lone(
-    c: &mut Connection,
-    ring: &KeyRing,
-    known: &mut Knowledge,
-    incoming: &Incoming,
-    bridges: &[PersonId],
-    decide: &dyn Decide,
-    by: &Decider<'_>,
-) -> Result<Option<Change>, Error> {
-    let Some(persons) = wholes(c, ring, bridges).await? else { return Ok(None) };
-    let Some(Join { into, lone, bits }) = decide.join(incoming, &persons) else { return Ok(None) };
-    let moved = persons.iter().filter(|whole| lone.contains(&whole.person));
-    let moved: Vec<(PersonId, i64)> =
-        moved.flat_map(|whole| whole.records.iter().map(|(row, _)| (whole.person, *row))).collect();
-    let mut keys = vec![];
-    for (_, row) in &moved {
-        keys.extend(stored_keys(c, *row).await?);
-    }
-    lock_stripes(c, &keys).await?;
-    // Somebody may have been faster.
-    if wholes(c, ring, bridges).await?.as_ref() != Some(&persons) || spoken_of(c, bridges).await? {
-        return Ok(None);
-    }
-    let to = into.to_string();
-    for (from, row) in moved {
-        let (id,): (String,) = sqlx::query_as("SELECT record_id FROM source_record WHERE record_row = $1")
-            .bind(row)
-            .fetch_one(&mut *c)
-            .await?;
-        let before = from.to_string();
-        move_record(c, row, &before, &to).await?;
-        let event = NewEvent {
-            record: &id,
-            from: Some(&before),
-            to: &to,
-            kind: LinkEventKind::Link,
-            bits,
-            word: None,
-            undoes: None,
-        };
-        insert_event(c, event, by).await?;
-        known.moved(from, into);
-    }
-    Ok(Some(Change::new(Target::Person(into), bits, None)))
-}
-
 /// A new record that waits to be written with others.
 struct NewRecord<'a> {
     incoming: &'a Incoming,
@@ -461,13 +364,15 @@ async fn register_part(
     let mut registered = Vec::with_capacity(batch.len());
     for incoming in batch {
         let mut change = decide.decide(incoming, known.snapshot(incoming));
+        let mut joined = None;
         if !change.bridges.is_empty() {
             insert_new(c, ring, &std::mem::take(&mut new), by).await?;
-            if let Some(joined) =
-                join_lone(c, ring, &mut known, incoming, &change.bridges, decide, by).await?
-            {
-                change = joined;
-            }
+            let mut rivals = known.snapshot(incoming).candidates;
+            rivals.retain(|rival| !change.bridges.contains(&rival.person));
+            joined = joining(c, ring, incoming, (&change.bridges, &rivals), decide).await?;
+        }
+        if let Some(Joining { into, bits, .. }) = &joined {
+            change = Change::new(Target::Person(*into), *bits, None);
         }
         let review = change.review.clone();
         let mut done = if known.places.contains_key(&incoming.reference) {
@@ -484,11 +389,16 @@ async fn register_part(
             let id = RecordId::generate();
             new.push(NewRecord { incoming, id, person, founds, bits: change.bits });
             known.learn(incoming, person);
+            if let Some(joined) = joined {
+                insert_new(c, ring, &std::mem::take(&mut new), by).await?;
+                carry_joining(c, &mut known, joined, by).await?;
+            }
             let outcome = if founds { LinkOutcome::NewPerson } else { LinkOutcome::Attached };
             Registered { record: id, person, outcome }
         };
-        if let Some(review) = review {
-            open_review(c, &done.record.to_string(), &review, by.now_us).await?;
+        if let Some(review) = review
+            && open_review(c, &done.record.to_string(), &review, by.now_us).await?
+        {
             done.outcome = LinkOutcome::Review;
         }
         registered.push(done);
@@ -531,6 +441,10 @@ async fn update_stored(
                 undoes: None,
             };
             insert_event(c, event, by).await?;
+            // Who was kept apart from a record that was alone is so from where it went.
+            if known.records_of_person.get(&person).is_none_or(|count| *count <= 1) {
+                known.moved(person, to);
+            }
             (to, LinkOutcome::Attached)
         }
         _ => (person, LinkOutcome::Unchanged),

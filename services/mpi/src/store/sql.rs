@@ -28,11 +28,28 @@ use crate::{
 
 type Connection = <Db as Database>::Connection;
 
-/// How often a batch is tried that met another the other way round.
+/// How often a transaction is tried that met another the other way round.
 const TRIES: usize = 4;
 
 /// Code of an error: two writers wait for each other (deadlock_detected); SQLite has one writer.
 const DEADLOCK: &str = "40P01";
+
+/// Does a transaction again when it and another waited for each other, which undid it.
+macro_rules! untangled {
+    ($call:expr) => {{
+        let mut tries = 1;
+        loop {
+            match $call {
+                Err(Error::Database(db::Error::Database(sqlx::Error::Database(error))))
+                    if tries < TRIES && error.code().as_deref() == Some(DEADLOCK) =>
+                {
+                    tries += 1;
+                }
+                done => break done,
+            }
+        }
+    }};
+}
 
 /// Keeps the index in a database.
 #[derive(Debug)]
@@ -273,22 +290,32 @@ async fn find_event(c: &mut Connection, sequence: i64) -> Result<LinkEvent, Erro
     Ok(link_event(row)?.1)
 }
 
-/// Opens a question, unless it is open or was decided.
-async fn open_review(c: &mut Connection, record: &str, review: &Review, now_us: i64) -> Result<(), Error> {
-    sqlx::query(
+/// Opens a question, unless it is open or was decided; true when it waits then.
+async fn open_review(c: &mut Connection, record: &str, review: &Review, now_us: i64) -> Result<bool, Error> {
+    let candidate = review.candidate.to_string();
+    let opened = sqlx::query(
         "INSERT INTO review_task (task_id, record_id, candidate_id, probability, reason, state, opened_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (record_id, candidate_id) DO NOTHING",
     )
     .bind(TaskId::generate().to_string())
     .bind(record)
-    .bind(review.candidate.to_string())
+    .bind(&candidate)
     .bind(review.probability)
     .bind(review.reason)
     .bind(i64::from(ReviewState::Open as i32))
     .bind(now_us)
-    .execute(c)
+    .execute(&mut *c)
     .await?;
-    Ok(())
+    if opened.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let (state,): (i64,) =
+        sqlx::query_as("SELECT state FROM review_task WHERE record_id = $1 AND candidate_id = $2")
+            .bind(record)
+            .bind(&candidate)
+            .fetch_one(c)
+            .await?;
+    Ok([ReviewState::Open, ReviewState::Deferred].iter().any(|waits| i64::from(*waits as i32) == state))
 }
 
 /// Writes a steward's word on a record and a person, whether it was asked for or not; returns what stood there before.
@@ -447,15 +474,7 @@ impl Store for SqlStore {
         attempt: Option<&Attempt>,
     ) -> Result<Vec<Registered>, Error> {
         self.refresh_keys(by.now_us).await?;
-        for _ in 1..TRIES {
-            match with_new_keys!(self, self.register_all(batch, decide, by, attempt)) {
-                // Two writers waited for each other; nothing was done.
-                Err(Error::Database(db::Error::Database(sqlx::Error::Database(error))))
-                    if error.code().as_deref() == Some(DEADLOCK) => {}
-                done => return done,
-            }
-        }
-        with_new_keys!(self, self.register_all(batch, decide, by, attempt))
+        untangled!(with_new_keys!(self, self.register_all(batch, decide, by, attempt)))
     }
 
     async fn candidates(&self, keys: &[i64]) -> Result<(Vec<Known>, bool), Error> {

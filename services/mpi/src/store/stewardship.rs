@@ -192,13 +192,22 @@ impl Stewards for SqlStore {
             return Ok(event);
         }
         let undone = find_event(&mut tx, sequence).await?;
-        let before = undone.from.ok_or(Error::NothingBefore)?.to_string();
+        let before = undone.from.map(|person| person.to_string());
+        if before.is_none() && undone.kind == LinkEventKind::Create {
+            return Err(Error::NothingBefore);
+        }
         let (row, record, _) = record_by_id(&mut tx, undone.record).await?;
-        lock_decision(&mut tx, Some(row), &[&before]).await?;
+        lock_decision(&mut tx, Some(row), before.as_deref().as_slice()).await?;
         if !stands_last(&mut tx, &record, sequence).await? {
             return Err(Error::DecidedSince);
         }
         let (_, _, now) = record_by_id(&mut tx, undone.record).await?;
+        let before = match before {
+            Some(before) => before,
+            None if is_alone(&mut tx, &now).await? => return Err(Error::AlreadyAlone),
+            // It came to its person at once: without that it is a person of its own.
+            None => insert_person(&mut tx, by.now_us).await?,
+        };
         let spoken = undone.candidate.map(|person| person.to_string());
         let word = match &spoken {
             Some(candidate) => {

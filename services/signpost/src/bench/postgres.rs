@@ -27,7 +27,7 @@ const PORTS_MAX: usize = 5;
 /// Role that owns everything in the cluster.
 const ROLE: &str = "signpost";
 
-const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nshared_buffers = 256MB\nmax_connections = 100\n";
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nshared_buffers = 1GB\nmax_connections = 100\n";
 
 /// A private cluster. It is stopped and removed when this is dropped.
 pub(super) struct Cluster {
@@ -64,7 +64,10 @@ impl Cluster {
             let port_option = format!("-p {port}");
             let arguments = ["-D", "data", "-l", "data/log", "-s", "-w", "-o", &port_option, "start"];
             if cluster.run("pg_ctl", arguments).is_ok() {
-                cluster.url = Secret::new(format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres"));
+                // The socket is what a service on the same machine would use.
+                let socket = cluster.folder.path().display();
+                let url = format!("postgres://{ROLE}:{password}@localhost:{port}/postgres?host={socket}");
+                cluster.url = Secret::new(url);
                 return Ok(cluster);
             }
         }
