@@ -89,7 +89,7 @@ async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
     log_tells(&client, persons).await
 }
 
-/// Reads the log of decisions until it has told the person of each record, and no other.
+/// Reads the log of decisions until it has told the person of each record.
 async fn log_tells(client: &Client, mut persons: BTreeMap<String, String>) -> anyhow::Result<()> {
     let request = client.request(&system(), WatchIdentityChangesRequest::default())?;
     let mut changes = client.mpi().watch_identity_changes(request).await?.into_inner();
