@@ -87,6 +87,11 @@ async fn follow(cluster: Cluster) -> anyhow::Result<()> {
     }
     assert_eq!(next(&mut watch(&client, &system(), &last).await?).await?.0, "north/4");
     stewards_see_all(&cluster, joined).await?;
+    let elsewhere = Cluster::builder(Topology::InProcess).without_sources().start().await?;
+    register(&elsewhere, "north", "1", "Smith").await?;
+    let error = watch(&elsewhere.client("north", Service::Mpi)?, &system(), &first).await.err();
+    let error: tonic::Status = error.context("a token of another index")?.downcast()?;
+    assert_eq!(status::field(&error), "resume_token");
     let south = cluster.client("south", Service::Mpi)?;
     for token in [first.as_str(), "nonsense", "bm9uc2Vuc2U"] {
         let error = watch(&south, &system(), token).await.err().context("a token of somebody else")?;

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("there is no such person")]
     PersonUnknown,
     /// There is no such record.
-    #[error("there is no such record")]
+    #[error("there is no such record, or it is not that person's")]
     RecordUnknown,
     /// There is no such review task.
     #[error("there is no such review task")]
@@ -62,7 +62,9 @@ pub enum Error {
     )]
     ModelOutdated,
     /// The record is its person's only one.
-    #[error("the record is the only one of its person")]
+    #[error(
+        "the record is the only one of its person, or all that the person has were named: somebody must remain"
+    )]
     AlreadyAlone,
 }
 

@@ -132,7 +132,10 @@ pub(crate) async fn follow(service: Service) {
 
 async fn look(service: &Service) -> Result<(), Error> {
     let store = service.store.as_ref();
-    store.fail_silent(alive_us(service.now_us())).await?;
+    let failed = store.fail_silent(alive_us(service.now_us())).await?;
+    if failed > 0 {
+        tracing::warn!(failed, "a model was not learnt to the end: its process has stopped");
+    }
     let Some(model) = store.model_in_force().await? else { return Ok(()) };
     let index = service.index();
     if index.model.version != model.version {

@@ -90,7 +90,12 @@ pub(crate) async fn run(
     let after = page::position(query.as_bytes(), resume_token).map_err(|_| {
         status::invalid("resume_token", "must come from an earlier change of the same stream of this index")
     })?;
-    let after = after.map(|text| text.parse()).transpose()?.unwrap_or_default();
+    let after: Position = after.map(|text| text.parse()).transpose()?.unwrap_or_default();
+    if after.sequence > service.store.last_decision().await? {
+        let message =
+            "is ahead of the log, which may have been restored from an earlier state: begin again without";
+        return Err(status::invalid("resume_token", message));
+    }
     let place = service.watchers.place_of(&context.caller.member_id)?;
     if context.operator {
         service.looks(&context, "WatchIdentityChanges", "").await?;

@@ -89,6 +89,11 @@ pub fn database(error: &db::Error) -> Status {
     }
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     tracing::error!(%error, cause, "database failed");
+    if let db::Error::Sealing(_) = error {
+        let message =
+            "the service has not the key for its data: its operator must restart it with the sealing key";
+        return unavailable("SEALING_KEY_UNAVAILABLE", message);
+    }
     unavailable("DATABASE_UNAVAILABLE", "the service cannot reach its data; try again")
 }
 

@@ -89,6 +89,9 @@ pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
     /// Returns what tells the log of decisions from one whose positions mean something else: the same on another server.
     async fn log_id(&self) -> Result<String, Error>;
 
+    /// Returns the position of the last decision in the log, 0 when there is none.
+    async fn last_decision(&self) -> Result<i64, Error>;
+
     /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
     /// and write. What was cut short goes on where it was.
     async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error>;

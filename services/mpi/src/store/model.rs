@@ -106,8 +106,8 @@ pub trait Models: Send + Sync {
         attempt: Option<&Attempt>,
     ) -> Result<StoredModel, Error>;
 
-    /// Takes models for failed whose learner has said nothing since `alive_us`.
-    async fn fail_silent(&self, alive_us: i64) -> Result<(), Error>;
+    /// Takes models for failed whose learner has said nothing since `alive_us`; returns how many.
+    async fn fail_silent(&self, alive_us: i64) -> Result<u64, Error>;
 
     /// Says how far a model is; false when it was given up meanwhile.
     async fn touch_model(&self, version: &str, progress: &Progress, now_us: i64) -> Result<bool, Error>;

@@ -117,8 +117,8 @@ async fn put_in_force(c: &mut Connection, version: &str, now_us: i64) -> Result<
     Ok(())
 }
 
-async fn fail_silent(c: &mut Connection, alive_us: i64) -> Result<(), Error> {
-    sqlx::query(
+async fn fail_silent(c: &mut Connection, alive_us: i64) -> Result<u64, Error> {
+    let failed = sqlx::query(
         "UPDATE model SET state = $1, failure = 'CUT_SHORT', step = '' WHERE state = $2 AND touched_at < $3",
     )
     .bind(i64::from(ModelState::Failed as i32))
@@ -126,7 +126,7 @@ async fn fail_silent(c: &mut Connection, alive_us: i64) -> Result<(), Error> {
     .bind(alive_us)
     .execute(c)
     .await?;
-    Ok(())
+    Ok(failed.rows_affected())
 }
 
 /// Returns the model of an earlier attempt.
@@ -231,7 +231,7 @@ impl Models for SqlStore {
         Ok(model)
     }
 
-    async fn fail_silent(&self, alive_us: i64) -> Result<(), Error> {
+    async fn fail_silent(&self, alive_us: i64) -> Result<u64, Error> {
         fail_silent(&mut *self.pools.write.acquire().await?, alive_us).await
     }
 

@@ -32,8 +32,9 @@ const HOLD_COMPARISONS: &str =
 const HOLD_MODELS: &str =
     "SELECT model_row FROM model WHERE model_row = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
 
-/// What tells servers apart: each counts transactions for itself.
-const LOG_ID: &str = "SELECT system_identifier::text FROM pg_control_system()";
+/// What tells logs apart: the server, since each counts transactions for itself, and when the index began.
+const LOG_ID: &str = "SELECT system_identifier::text || ' ' || (SELECT MIN(created_at) FROM data_key)
+    FROM pg_control_system()";
 
 /// Makes decisions visible that another server has made, whose count of transactions is ahead of this one's.
 const RESTORED: &str = "UPDATE link_event SET transaction_id = 0

@@ -543,6 +543,12 @@ impl Store for SqlStore {
         Ok(id)
     }
 
+    async fn last_decision(&self) -> Result<i64, Error> {
+        let (last,): (Option<i64>,) =
+            sqlx::query_as("SELECT MAX(sequence) FROM link_event").fetch_one(&self.pools.read).await?;
+        Ok(last.unwrap_or_default())
+    }
+
     async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {
         self.seal_anew(now_us, progress).await
     }

@@ -28,8 +28,8 @@ const HOLD_RECORDS: &str = "SELECT value FROM json_each($1)";
 const HOLD_COMPARISONS: &str = HOLD_RECORDS;
 const HOLD_MODELS: &str = HOLD_RECORDS;
 
-/// The one writer counts decisions, which a copy does as well.
-const LOG_ID: &str = "SELECT ''";
+/// What tells logs apart: when the index began.
+const LOG_ID: &str = "SELECT CAST(MIN(created_at) AS TEXT) FROM data_key";
 const RESTORED: &str = "UPDATE link_event SET transaction_id = 0 WHERE transaction_id > 0";
 
 const DELETE_KEYS: &str =
