@@ -13,7 +13,7 @@ use signpost_linkage::{
 
 use super::{Index, Known, THRESHOLDS};
 
-/// A pair that weighs less than this, in bits, is of two persons whatever a third record says.
+/// A pair that weighs less than this, in bits, is of two persons whatever a third record says: as in whole files.
 const APART_BITS: f64 = -10.0;
 
 /// A person with all its records.
