@@ -66,7 +66,8 @@ pub async fn open(path: Option<&Path>, migrations: &Migrator) -> Result<Pools, E
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .pragma("cache_size", "-65536")
-        .pragma("mmap_size", "268435456");
+        // Whatever SQLite takes, just under 2 GiB: what the system keeps of the file is read where it lies.
+        .pragma("mmap_size", "2147418112");
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     migrations.run(&write).await?;
     let read = SqlitePoolOptions::new()

@@ -157,9 +157,9 @@ async fn on_server(
     pki::create(&server::pki(folder.path()), &sample.members())?;
     let (config, seed) = (server::config(folder.path(), database), std::mem::take(&mut sample.seed));
     // Linking lets nobody else have its thread for a while; a signal must be heard all the same.
-    let filling = tokio::spawn({
-        let bars = bars.clone();
-        async move { seed::fill(&config, seed, &bars).await }
+    let filling = tokio::task::spawn_blocking({
+        let (bars, runtime) = (bars.clone(), tokio::runtime::Handle::current());
+        move || runtime.block_on(seed::fill(&config, seed, &bars))
     });
     let seeded = stop.or(async { filling.await? }).await?;
     bars.show("starting the server", 0, 0);
