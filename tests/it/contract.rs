@@ -6,9 +6,6 @@ use signpost_common::rpc::status;
 use signpost_proto::{
     audit::v1::WatchFlagsRequest,
     common::v1::{PurposeOfUse, Role},
-    consent::v1::{
-        DraftPolicyRequest, ListPolicyVersionsRequest, policy_service_client::PolicyServiceClient,
-    },
     registry::v1::WatchDocumentsRequest,
 };
 use signpost_tests::{Cluster, Topology, operator, system, user};
@@ -28,12 +25,7 @@ async fn what_is_not_built_says_so() -> anyhow::Result<()> {
     not_built(member.registry().watch_documents(request).await.map(drop))?;
     let operators = cluster.client("operator", Service::Mpi)?;
     let request = operators.request(&operator(Role::PrivacyOfficer), WatchFlagsRequest::default())?;
-    not_built(operators.audit().watch_flags(request).await.map(drop))?;
-    let mut policy = PolicyServiceClient::new(operators.transport());
-    let request = operators.request(&operator(Role::Operator), DraftPolicyRequest::default())?;
-    not_built(policy.draft_policy(request).await.map(drop))?;
-    let request = operators.request(&operator(Role::Operator), ListPolicyVersionsRequest::default())?;
-    not_built(policy.list_policy_versions(request).await.map(drop))
+    not_built(operators.audit().watch_flags(request).await.map(drop))
 }
 
 /// Calls of the exchange's own services, which no member may make in any role.

@@ -90,7 +90,7 @@ pub(crate) fn entry(event: Option<Event>, blinder: &Blinder) -> Result<Entry, St
     let caller = event.caller.as_mut().ok_or_else(|| invalid("event.caller", "must be set"))?;
     // A call may be refused before it is known who calls.
     let member_id = optional_member_id("event.caller.member_id", &caller.member_id)?;
-    if caller.role() == Role::Patient {
+    if matches!(caller.role(), Role::Patient | Role::Representative) {
         let user = std::mem::take(&mut caller.user);
         let record = member_id.clone().and_then(|member_id| RecordRef::new(member_id, &user).ok());
         if let Some(own) = record.map(|record| subject(blinder, &record)) {
@@ -172,7 +172,7 @@ pub(crate) fn patient(context: &Context, patient: Option<RecordReference>) -> Re
         return Err(status::denied("NOT_YOUR_OWN", "members may ask for their own patients only"));
     }
     let record = RecordRef::new(own, &local_id).map_err(|error| invalid("patient.local_id", error))?;
-    if context.is(&[Role::Patient]) && record.local_id() != context.caller.user {
+    if context.is(&[Role::Patient, Role::Representative]) && record.local_id() != context.caller.user {
         return Err(status::denied("NOT_YOUR_OWN", "patients may ask for themselves only"));
     }
     Ok(record)
@@ -180,7 +180,7 @@ pub(crate) fn patient(context: &Context, patient: Option<RecordReference>) -> Re
 
 /// Returns who reads a list of disclosures.
 pub(crate) fn reader(context: &Context) -> Reader {
-    if context.is(&[Role::Patient]) { Reader::Patient } else { Reader::Officer }
+    if context.is(&[Role::Patient, Role::Representative]) { Reader::Patient } else { Reader::Officer }
 }
 
 /// Writes a disclosure. Documents that were withheld are not named.

@@ -79,6 +79,10 @@ uuid_id!(
     SessionId
 );
 uuid_id!(
+    /// A question that consent decided, in the order of time.
+    DecisionId
+);
+uuid_id!(
     /// A review task of the index.
     TaskId
 );

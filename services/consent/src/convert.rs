@@ -16,7 +16,8 @@ use signpost_proto::{
 use tonic::Status;
 
 use crate::domain::{
-    self, Directive, DocumentFacts, Effect, Explained, Matcher, Requester, Session, Validity, session,
+    self, Criterion, Directive, DocumentFacts, Effect, Emergency, Explained, Matcher, Obligation,
+    Relationship, Request, Requester, Session, Validity, session,
 };
 
 const LIST_MAX: usize = 64;
@@ -43,7 +44,7 @@ pub(crate) fn required_request_id(text: &str) -> Result<(), Status> {
     request_id(text)
 }
 
-fn micros(field: &str, time: Option<&Timestamp>) -> Result<Option<i64>, Status> {
+pub(crate) fn micros(field: &str, time: Option<&Timestamp>) -> Result<Option<i64>, Status> {
     let read = |time| clock::from_proto(time).ok_or_else(|| invalid(field, "is not a time"));
     Ok(time.map(read).transpose()?.map(|time| time.as_microsecond()))
 }
@@ -78,6 +79,27 @@ fn purpose(field: &str, value: &i32) -> Result<PurposeOfUse, Status> {
     known.ok_or_else(|| invalid(field, "is not a purpose of use"))
 }
 
+fn relationship(field: &str, value: &i32) -> Result<Relationship, Status> {
+    match proto::Relationship::try_from(*value) {
+        Ok(proto::Relationship::Self_) => Ok(Relationship::Myself),
+        Ok(proto::Relationship::Representative) => Ok(Relationship::Representative),
+        Ok(proto::Relationship::Treating) => Ok(Relationship::Treating),
+        Ok(proto::Relationship::Unspecified) | Err(_) => Err(invalid(field, "is not a relationship")),
+    }
+}
+
+pub(crate) fn relationships(field: &str, all: &[i32]) -> Result<Vec<Relationship>, Status> {
+    list(field, all, relationship)
+}
+
+pub(crate) fn relationship_to_proto(relationship: &Relationship) -> i32 {
+    match relationship {
+        Relationship::Myself => proto::Relationship::Self_.into(),
+        Relationship::Representative => proto::Relationship::Representative.into(),
+        Relationship::Treating => proto::Relationship::Treating.into(),
+    }
+}
+
 fn matcher(field: &str, from: &proto::Match) -> Result<Matcher, Status> {
     let proto::Match {
         requesters,
@@ -90,29 +112,33 @@ fn matcher(field: &str, from: &proto::Match) -> Result<Matcher, Status> {
         document_ids,
         service_from,
         service_to,
+        relationships,
+        authors,
     } = from;
     let at = |name: &str| format!("{field}.{name}");
     let code = |field: &str, text: &String| printable(field, text, CODE_CHARS_MAX);
-    let label = |field: &str, text: &String| printable(field, text, LABEL_CHARS_MAX);
-    let service_from_us = micros(&at("service_from"), service_from.as_ref())?;
-    let service_to_us = micros(&at("service_to"), service_to.as_ref())?;
-    if let (Some(from_us), Some(to_us)) = (service_from_us, service_to_us)
+    let long = |field: &str, text: &String| printable(field, text, LABEL_CHARS_MAX);
+    let label = |field: &str, text: &String| long(field, text).map(|label| label.to_uppercase());
+    let from_us = micros(&at("service_from"), service_from.as_ref())?;
+    let to_us = micros(&at("service_to"), service_to.as_ref())?;
+    if let (Some(from_us), Some(to_us)) = (from_us, to_us)
         && to_us <= from_us
     {
         return Err(invalid(&at("service_to"), "must be after service_from"));
     }
-    Ok(Matcher {
-        requesters: list(&at("requesters"), requesters, |f, v| parsed(f, v))?,
-        roles: list(&at("roles"), roles, role)?,
-        purposes: list(&at("purposes"), purposes, purpose)?,
-        custodians: list(&at("custodians"), custodians, |f, v| parsed(f, v))?,
-        type_codes: list(&at("type_codes"), type_codes, code)?,
-        class_codes: list(&at("class_codes"), class_codes, code)?,
-        labels: list(&at("labels"), labels, label)?,
-        documents: list(&at("document_ids"), document_ids, |f, v| parsed(f, v))?,
-        service_from_us,
-        service_to_us,
-    })
+    Ok(Matcher::new([
+        Criterion::Requesters(list(&at("requesters"), requesters, |f, v| parsed(f, v))?),
+        Criterion::Roles(list(&at("roles"), roles, role)?),
+        Criterion::Purposes(list(&at("purposes"), purposes, purpose)?),
+        Criterion::Relationships(list(&at("relationships"), relationships, relationship)?),
+        Criterion::Custodians(list(&at("custodians"), custodians, |f, v| parsed(f, v))?),
+        Criterion::Authors(list(&at("authors"), authors, long)?),
+        Criterion::TypeCodes(list(&at("type_codes"), type_codes, code)?),
+        Criterion::ClassCodes(list(&at("class_codes"), class_codes, code)?),
+        Criterion::Labels(list(&at("labels"), labels, label)?),
+        Criterion::Documents(list(&at("document_ids"), document_ids, |f, v| parsed(f, v))?),
+        Criterion::Period { from_us, to_us },
+    ]))
 }
 
 fn exceptions(field: &str, all: &[proto::Match]) -> Result<Vec<Matcher>, Status> {
@@ -122,7 +148,7 @@ fn exceptions(field: &str, all: &[proto::Match]) -> Result<Vec<Matcher>, Status>
     let read = |(i, exception)| {
         let field = format!("{field}[{i}]");
         match matcher(&field, exception)? {
-            empty if empty == Matcher::default() => Err(invalid(&field, "must state something")),
+            empty if empty.is_everything() => Err(invalid(&field, "must state something")),
             matcher => Ok(matcher),
         }
     };
@@ -131,30 +157,35 @@ fn exceptions(field: &str, all: &[proto::Match]) -> Result<Vec<Matcher>, Status>
 
 impl From<&Matcher> for proto::Match {
     fn from(matcher: &Matcher) -> Self {
-        let Matcher {
-            requesters,
-            roles,
-            purposes,
-            custodians,
-            type_codes,
-            class_codes,
-            labels,
-            documents,
-            service_from_us,
-            service_to_us,
-        } = matcher;
-        Self {
-            requesters: requesters.iter().map(ToString::to_string).collect(),
-            roles: roles.iter().map(|role| *role as i32).collect(),
-            purposes: purposes.iter().map(|purpose| *purpose as i32).collect(),
-            custodians: custodians.iter().map(ToString::to_string).collect(),
-            type_codes: type_codes.clone(),
-            class_codes: class_codes.clone(),
-            labels: labels.clone(),
-            document_ids: documents.iter().map(ToString::to_string).collect(),
-            service_from: service_from_us.map(clock::micros_to_proto),
-            service_to: service_to_us.map(clock::micros_to_proto),
+        fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+            list.iter().map(ToString::to_string).collect()
         }
+        let mut to = Self::default();
+        for criterion in matcher.criteria() {
+            match criterion {
+                Criterion::Requesters(list) => to.requesters = texts(list),
+                Criterion::Roles(list) => to.roles = list.iter().map(|role| *role as i32).collect(),
+                Criterion::Purposes(list) => {
+                    to.purposes = list.iter().map(|purpose| *purpose as i32).collect()
+                }
+                Criterion::Relationships(list) => {
+                    to.relationships = list.iter().map(relationship_to_proto).collect();
+                }
+                Criterion::Custodians(list) => to.custodians = texts(list),
+                Criterion::Authors(list) => to.authors = list.clone(),
+                Criterion::TypeCodes(list) => to.type_codes = list.clone(),
+                Criterion::ClassCodes(list) => to.class_codes = list.clone(),
+                Criterion::Labels(list) => to.labels = list.clone(),
+                Criterion::Documents(list) => to.document_ids = texts(list),
+                Criterion::Period { from_us, to_us } => {
+                    to.service_from = from_us.map(clock::micros_to_proto);
+                    to.service_to = to_us.map(clock::micros_to_proto);
+                }
+                // Directives have neither.
+                Criterion::Emergency(_) | Criterion::Consent => {}
+            }
+        }
+        to
     }
 }
 
@@ -232,7 +263,7 @@ pub(crate) fn new_directive(
     })
 }
 
-fn effect_to_proto(effect: Effect) -> i32 {
+pub(crate) fn effect_to_proto(effect: Effect) -> i32 {
     match effect {
         Effect::Permit => proto::Effect::Permit.into(),
         Effect::Deny => proto::Effect::Deny.into(),
@@ -284,7 +315,8 @@ impl TryFrom<proto::DecideRequest> for Question {
     type Error = Status;
 
     fn try_from(request: proto::DecideRequest) -> Result<Self, Status> {
-        let proto::DecideRequest { person_id, patient_records, documents, emergency_session_id } = request;
+        let proto::DecideRequest { person_id, patient_records, documents, emergency_session_id, again: _ } =
+            request;
         if documents.len() > DOCUMENTS_MAX {
             return Err(invalid("documents", format!("must be at most {DOCUMENTS_MAX}")));
         }
@@ -302,20 +334,30 @@ impl TryFrom<proto::ExplainDecisionRequest> for Question {
     type Error = Status;
 
     fn try_from(request: proto::ExplainDecisionRequest) -> Result<Self, Status> {
-        let proto::ExplainDecisionRequest {
-            person_id,
-            patient_records,
-            document: facts,
-            emergency_session_id,
-        } = request;
-        let facts = facts.ok_or_else(|| invalid("document", "must be set"))?;
+        let document = request.document.ok_or_else(|| invalid("document", "must be set"))?;
         Ok(Self {
-            person_id: parsed("person_id", &person_id)?,
-            records: records(patient_records)?,
-            documents: vec![document("document", facts)?],
-            session_id: session_id(&emergency_session_id)?,
+            person_id: parsed("person_id", &request.person_id)?,
+            records: records(request.patient_records)?,
+            documents: vec![self::document("document", document)?],
+            session_id: session_id(&request.emergency_session_id)?,
         })
     }
+}
+
+/// Reads who would ask.
+pub(crate) fn supposed(from: &proto::SupposedRequester, now_us: i64) -> Result<Request, Status> {
+    let requester = Requester {
+        member_id: parsed("requester.member_id", &from.member_id)?,
+        role: role("requester.role", &from.role)?,
+        purpose: purpose("requester.purpose", &from.purpose)?,
+        relationships: relationships("requester.relationships", &from.relationships)?,
+    };
+    let emergency = match EmergencyReason::try_from(from.emergency_reason) {
+        Ok(EmergencyReason::Unspecified) => Emergency::None,
+        Ok(reason) => Emergency::Open(SessionId::generate(), reason),
+        Err(_) => return Err(invalid("requester.emergency_reason", "is not a reason")),
+    };
+    Ok(Request { requester, now_us, emergency })
 }
 
 /// Reads the session to apply. One that cannot exist is refused as one that does not.
@@ -342,39 +384,93 @@ fn records(all: Vec<RecordReference>) -> Result<Vec<RecordRef>, Status> {
     Ok(records)
 }
 
-fn document(field: &str, from: proto::DocumentFacts) -> Result<DocumentFacts, Status> {
-    let proto::DocumentFacts { document_id, custodian, type_code, class_code, labels, service_start_time } =
-        from;
+pub(crate) fn document(field: &str, from: proto::DocumentFacts) -> Result<DocumentFacts, Status> {
+    let proto::DocumentFacts {
+        document_id,
+        custodian,
+        type_code,
+        class_code,
+        labels,
+        service_start_time,
+        author_institution,
+    } = from;
     let service_start = service_start_time.as_ref();
     Ok(DocumentFacts {
         id: parsed(&format!("{field}.document_id"), &document_id)?,
         custodian: parsed(&format!("{field}.custodian"), &custodian)?,
         type_code: Some(type_code).filter(|code| !code.is_empty()),
         class_code: Some(class_code).filter(|code| !code.is_empty()),
-        labels,
+        author: Some(author_institution).filter(|author| !author.is_empty()),
+        labels: labels.iter().map(|label| label.to_uppercase()).collect(),
         service_start_us: micros(&format!("{field}.service_start_time"), service_start)?,
     })
 }
 
 /// Reads who asks from the verified caller. A role or a purpose that is not known stays unspecified: nothing is
 /// permitted to it.
-pub(crate) fn requester(context: &Context) -> Result<Requester, Status> {
+pub(crate) fn requester(context: &Context, records: &[RecordRef]) -> Result<Requester, Status> {
     let caller = &context.caller;
-    let member_id: MemberId = caller
-        .member_id
-        .parse()
-        .map_err(|_| status::unauthenticated("CALLER_MALFORMED", "the caller is not a member"))?;
-    Ok(Requester { member_id, role: caller.role(), purpose: caller.purpose() })
+    let member_id = member_id(context)?;
+    let is_patient = records.iter().any(|r| r.member_id == member_id && r.local_id() == caller.user);
+    let relationships = match caller.role() {
+        Role::Patient if is_patient => vec![Relationship::Myself],
+        Role::Representative if is_patient => vec![Relationship::Representative],
+        Role::Patient | Role::Representative => vec![],
+        _ if records.iter().any(|record| record.member_id == member_id) => vec![Relationship::Treating],
+        _ => vec![],
+    };
+    Ok(Requester { member_id, role: caller.role(), purpose: caller.purpose(), relationships })
+}
+
+/// Returns the caller's organisation.
+pub(crate) fn member_id(context: &Context) -> Result<MemberId, Status> {
+    let read = context.caller.member_id.parse();
+    read.map_err(|_| status::unauthenticated("CALLER_MALFORMED", "the caller is not a member"))
+}
+
+impl From<&DocumentFacts> for proto::DocumentFacts {
+    fn from(facts: &DocumentFacts) -> Self {
+        let DocumentFacts { id, custodian, author, type_code, class_code, labels, service_start_us } = facts;
+        Self {
+            document_id: id.to_string(),
+            custodian: custodian.to_string(),
+            type_code: type_code.clone().unwrap_or_default(),
+            class_code: class_code.clone().unwrap_or_default(),
+            labels: labels.clone(),
+            service_start_time: service_start_us.map(clock::micros_to_proto),
+            author_institution: author.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Reads a decision that was stored; `None` when it is none.
+pub(crate) fn decision(from: proto::Decision) -> Option<domain::Decision> {
+    let effect = match from.effect() {
+        proto::Effect::Permit => Effect::Permit,
+        proto::Effect::Deny => Effect::Deny,
+        proto::Effect::Unspecified => return None,
+    };
+    let proto::Decision { document_id, effect: _, rule_ids, obligations, emergency_could_permit } = from;
+    let obligations = obligations.into_iter().map(|duty| Obligation::read(&duty.kind, &duty.value));
+    Some(domain::Decision {
+        document: document_id.parse().ok()?,
+        effect,
+        rule_ids,
+        obligations: obligations.collect::<Option<_>>()?,
+        emergency_could_permit,
+    })
 }
 
 impl From<domain::Decision> for proto::Decision {
     fn from(decision: domain::Decision) -> Self {
-        let domain::Decision { document, effect, rule_ids, emergency_could_permit } = decision;
+        let domain::Decision { document, effect, rule_ids, obligations, emergency_could_permit } = decision;
+        let obligation =
+            |duty: Obligation| proto::Obligation { kind: duty.kind().to_owned(), value: duty.value() };
         Self {
             document_id: document.to_string(),
             effect: effect_to_proto(effect),
             rule_ids,
-            obligations: vec![],
+            obligations: obligations.into_iter().map(obligation).collect(),
             emergency_could_permit,
         }
     }
@@ -417,7 +513,7 @@ pub(crate) fn new_session(
     Ok(Session {
         id: SessionId::generate(),
         person_id: parsed("person_id", &person_id)?,
-        member_id: requester(context)?.member_id,
+        member_id: member_id(context)?,
         user: context.caller.user.clone(),
         reason,
         reason_text: reason_text.to_owned(),

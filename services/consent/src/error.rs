@@ -24,6 +24,18 @@ pub enum Error {
     /// The session does not serve this caller and this person now.
     #[error("the emergency session is not open for this user and this person")]
     SessionInvalid,
+    /// There is no such version of the policy.
+    #[error("there is no such version of the policy")]
+    PolicyUnknown,
+    /// No policy was in force before the present one.
+    #[error("no version was in force before this one; name the one to go back to")]
+    PolicyFirst,
+    /// Somebody else changes the policy at the same moment.
+    #[error("somebody else changes the policy at the same moment; look at it and try again")]
+    PolicyBusy,
+    /// There is no such decision among those that are kept.
+    #[error("there is no such decision")]
+    DecisionUnknown,
     /// The session was reviewed with another outcome.
     #[error("the emergency session has been reviewed")]
     ReviewCompleted,
@@ -45,6 +57,10 @@ impl From<Error> for Status {
             Error::PersonUnknown => status::not_found("PERSON_UNKNOWN", text),
             Error::SessionUnknown => status::not_found("SESSION_UNKNOWN", text),
             Error::SessionInvalid => status::precondition("EMERGENCY_SESSION_INVALID", text),
+            Error::PolicyUnknown => status::not_found("POLICY_UNKNOWN", text),
+            Error::PolicyFirst => status::precondition("POLICY_FIRST", text),
+            Error::PolicyBusy => status::error(tonic::Code::Aborted, "POLICY_BUSY", &text),
+            Error::DecisionUnknown => status::not_found("DECISION_UNKNOWN", text),
             Error::ReviewCompleted => status::precondition("REVIEW_COMPLETED", text),
         }
     }

@@ -3,12 +3,12 @@
 //! Whatever cannot be decided is denied. Only the caller that was verified is judged, never one that a request
 //! names. The service depends on the audit log, in which each change stands before it is made, and on the index,
 //! which says whose records a person's are when emergency access is recorded; releases are
-//! audited by who makes them, with the rules that this service names. A network policy in versions is in the
-//! contract and not built: the network's default is configuration.
+//! audited by who makes them, with the rules that this service names. The network's policy is a document in versions
+//! (see [`document`]); as long as none was activated, one that is shipped holds.
 
 use std::sync::Arc;
 
-use signpost_common::{clock::SharedClock, db, rpc::audit::AuditTrail};
+use signpost_common::{clock::SharedClock, db, lifecycle::Lifecycle, rpc::audit::AuditTrail};
 use signpost_proto::consent::v1::{
     consent_service_server::ConsentServiceServer,
     emergency_access_service_server::EmergencyAccessServiceServer,
@@ -16,12 +16,16 @@ use signpost_proto::consent::v1::{
 };
 use tonic::service::Routes;
 
+pub mod document;
 pub mod domain;
 pub mod store;
 
 mod convert;
 mod error;
+mod keeper;
+mod kept;
 mod patients;
+mod rulebook;
 mod service;
 
 pub use patients::{Index, Patients};
@@ -31,8 +35,8 @@ pub use patients::{Index, Patients};
 pub struct Config {
     /// The database.
     pub database: db::Location,
-    /// What the network does when no directive speaks of a request.
-    pub network_default: domain::NetworkDefault,
+    /// What the network does as long as no policy was activated.
+    pub network_default: document::NetworkDefault,
 }
 
 /// What the service needs from others.
@@ -44,12 +48,16 @@ pub struct Deps {
     pub patients: Arc<dyn Patients>,
     /// Time.
     pub clock: SharedClock,
+    /// Runs work that goes on behind the answers.
+    pub lifecycle: Lifecycle,
 }
 
 /// Opens the database and returns the three services.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
-    let store = Arc::from(store::open(&config.database).await?);
+    let store: Arc<dyn store::Store> = Arc::from(store::open(&config.database).await?);
     let service = service::Service {
+        rulebook: Arc::new(rulebook::Rulebook::new(store.clone(), config.network_default)),
+        keeper: keeper::Keeper::new(store.clone(), &deps.lifecycle),
         store,
         audit: deps.audit,
         patients: deps.patients,

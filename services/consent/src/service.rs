@@ -1,6 +1,6 @@
 //! The handlers: authorise, convert, call, convert.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use signpost_common::{
     clock::SharedClock,
@@ -15,15 +15,25 @@ use tonic::Status;
 
 use crate::{
     convert,
-    domain::{Directive, NetworkDefault, Session},
+    document::NetworkDefault,
+    domain::{Directive, Session},
     error::Error,
+    keeper::Keeper,
     patients::Patients,
+    rulebook::Rulebook,
     store::{Position, Store},
 };
 
 mod consent;
+mod decide;
 mod emergency;
 mod policy;
+
+/// How long a release may go on before consent is asked again.
+const LEASE: Duration = Duration::from_millis(100);
+
+/// Time for a part of a document that was let through at the last moment to be on its way.
+const LEASE_MARGIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -32,11 +42,18 @@ pub(crate) struct Service {
     pub(crate) patients: Arc<dyn Patients>,
     pub(crate) clock: SharedClock,
     pub(crate) network_default: NetworkDefault,
+    pub(crate) rulebook: Arc<Rulebook>,
+    pub(crate) keeper: Keeper,
 }
 
 impl Service {
     fn now_us(&self) -> i64 {
         self.clock.now().as_microsecond()
+    }
+
+    /// Waits until no release goes on under what was decided before a change, so that none is made after it is acknowledged.
+    async fn settle(&self) {
+        tokio::time::sleep(LEASE + LEASE_MARGIN).await;
     }
 
     /// Records a change of a directive before it is made.
@@ -84,9 +101,10 @@ impl Service {
     }
 }
 
-/// True for the caller's own patients; patients see themselves only.
+/// True for the caller's own patients; patients and who acts for them see one only.
 fn own(context: &Context, patient: &RecordRef) -> bool {
-    let permitted = !context.is(&[Role::Patient]) || context.caller.user == patient.local_id();
+    let permitted =
+        !context.is(&[Role::Patient, Role::Representative]) || context.caller.user == patient.local_id();
     permitted && context.caller.member_id == patient.member_id.as_str()
 }
 

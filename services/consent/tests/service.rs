@@ -11,9 +11,10 @@ use signpost_common::{
     clock,
     db::Location,
     id::{DocumentId, PersonId, SessionId},
+    lifecycle::Lifecycle,
     rpc::{Context, Transport, Unreachable, audit::AuditTrail, client, status},
 };
-use signpost_consent::{Config, Deps, Patients, domain::NetworkDefault};
+use signpost_consent::{Config, Deps, Patients, document::NetworkDefault};
 use signpost_proto::{
     audit::v1::{
         self as audit, Event, EventKind,
@@ -122,7 +123,7 @@ impl Consent {
         let log = Log::default();
         let audit = client::in_process(Routes::new(AuditLogServiceServer::new(log.clone())));
         let (audit, clock) = (AuditTrail::new(audit, clock::system()), clock::system());
-        let deps = Deps { audit, patients: Arc::new(Everyone), clock };
+        let deps = Deps { audit, patients: Arc::new(Everyone), clock, lifecycle: Lifecycle::new() };
         let config = Config { database: Location::Memory, network_default: NetworkDefault::OptOut };
         Self { routes: signpost_consent::build(config, deps).await.unwrap(), log }
     }
@@ -172,6 +173,7 @@ impl As {
             patient_records: vec![patient("north", "p1"), patient("south", "77"), patient("north", "p1")],
             documents: vec![document()],
             emergency_session_id: session_id.into(),
+            again: false,
         };
         Ok(self.consent.decide(request).await?.into_inner())
     }
@@ -428,6 +430,7 @@ async fn emergency_access_serves_who_opened_it_until_it_is_closed() {
         patient_records: vec![patient("north", "p1")],
         document: Some(document()),
         emergency_session_id: id.clone(),
+        ..proto::ExplainDecisionRequest::default()
     };
     let explained = doctor.consent.explain_decision(explain).await.unwrap().into_inner();
     let rules: Vec<_> =
@@ -437,7 +440,8 @@ async fn emergency_access_serves_who_opened_it_until_it_is_closed() {
         [
             (&*made.directive_id, "patient", true, false),
             ("network:opt-out", "network", true, true),
-            ("default:deny", "default", true, false),
+            ("default:deny", "default", false, false),
+            ("default:unknown-label", "default", false, false),
         ]
     );
 
@@ -497,6 +501,7 @@ async fn questions_are_bounded() {
         patient_records: vec![patient("north", "p1")],
         documents: vec![document()],
         emergency_session_id: String::new(),
+        again: false,
     };
     let nameless = DocumentFacts { custodian: String::new(), ..document() };
     let cases = [
@@ -514,10 +519,131 @@ async fn questions_are_bounded() {
     }
 }
 
+const RESEARCH: &str = "name = \"research\"\nsummary = \"a test\"\n[[network]]\nname = \"care\"\n\
+    effect = \"deny\"\nmatch = { purposes = [\"ETREAT\"] }\n";
+
+impl As {
+    async fn draft(&mut self, source: &str) -> Result<proto::PolicyVersion, Status> {
+        let request = proto::DraftPolicyRequest { source: source.into(), request_id: String::new() };
+        Ok(self.policy.draft_policy(request).await?.into_inner().version.unwrap())
+    }
+
+    async fn activate(&mut self, version: &str) -> Result<proto::PolicyVersion, Status> {
+        let request = proto::ActivatePolicyRequest { version: version.into(), request_id: String::new() };
+        Ok(self.policy.activate_policy(request).await?.into_inner().version.unwrap())
+    }
+
+    async fn roll_back(&mut self, request_id: &str) -> Result<proto::PolicyVersion, Status> {
+        let request = proto::RollbackPolicyRequest { version: String::new(), request_id: request_id.into() };
+        Ok(self.policy.rollback_policy(request).await?.into_inner().version.unwrap())
+    }
+}
+
 #[tokio::test]
-async fn policy_in_versions_is_not_built() {
+async fn a_policy_is_in_force_from_its_activation_to_its_rollback() {
     let service = Consent::start().await;
     let mut operator = service.caller("operator", "op", Role::Operator);
+    let mut doctor = service.caller("south", "dr-lee", Role::Physician);
+    let person = PersonId::generate().to_string();
+    let before = doctor.decide(&person, "").await.unwrap();
+    assert_eq!((&*before.policy_version, before.decisions[0].effect()), ("opt-out", Effect::Permit));
+
+    refused(operator.roll_back("r0").await, Code::FailedPrecondition, "POLICY_FIRST");
+    refused(operator.activate("research@1").await, Code::NotFound, "POLICY_UNKNOWN");
+    wrong(operator.draft("name = 1").await, "source");
+    let drafted = operator.draft(RESEARCH).await.unwrap();
+    assert_eq!(
+        (&*drafted.version, drafted.active, &*drafted.drafted_by),
+        ("research@1", false, "operator/op")
+    );
+    assert_eq!(
+        doctor.decide(&person, "").await.unwrap().policy_version,
+        "opt-out",
+        "a draft is not in force"
+    );
+
+    assert!(operator.activate("research@1").await.unwrap().active);
+    let after = doctor.decide(&person, "").await.unwrap();
+    assert_eq!((&*after.policy_version, after.decisions[0].effect()), ("research@1", Effect::Deny));
+    assert_eq!(after.decisions[0].rule_ids, ["network:care"]);
+    assert!(after.epoch > before.epoch);
+
+    let opt_out = operator.draft(NetworkDefault::OptOut.source()).await.unwrap().version;
+    operator.activate(&opt_out).await.unwrap();
+    assert_eq!(doctor.decide(&person, "").await.unwrap().decisions[0].effect(), Effect::Permit);
+    assert_eq!(operator.roll_back("r1").await.unwrap().version, "research@1");
+    assert_eq!(operator.roll_back("r1").await.unwrap().version, "research@1", "the same attempt");
+    assert_eq!(doctor.decide(&person, "").await.unwrap().policy_version, "research@1");
+
+    let shown = operator.policy.get_policy_version(proto::GetPolicyVersionRequest::default()).await.unwrap();
+    assert_eq!(shown.into_inner().source, RESEARCH);
     let listed = operator.policy.list_policy_versions(proto::ListPolicyVersionsRequest::default()).await;
-    refused(listed, Code::Unimplemented, "NOT_BUILT");
+    let listed = listed.unwrap().into_inner().versions;
+    let listed: Vec<_> = listed.iter().map(|v| (&*v.version, v.active)).collect();
+    assert_eq!(listed, [("opt-out@2", false), ("research@1", true)]);
+    let changes: Vec<_> = service.events().into_iter().map(|event| event.action).collect();
+    assert!(changes.iter().any(|action| action.ends_with("PolicyService/RollbackPolicy")), "{changes:?}");
+}
+
+/// Waits until a decision is kept, which happens behind the answer.
+async fn explained(operator: &mut As, decision_id: &str) -> proto::ExplainDecisionResponse {
+    for _ in 0..100 {
+        let request = proto::ExplainDecisionRequest { decision_id: decision_id.into(), ..Default::default() };
+        match operator.consent.explain_decision(request).await {
+            Ok(explained) => return explained.into_inner(),
+            Err(error) => assert_eq!(status::reason(&error), "DECISION_UNKNOWN"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the decision was not kept");
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_and_replayed_as_it_was() {
+    let service = Consent::start().await;
+    let mut patient = service.caller("north", "p1", Role::Patient);
+    let mut operator = service.caller("operator", "op", Role::Operator);
+    let mut doctor = service.caller("south", "dr-lee", Role::Physician);
+    let person = PersonId::generate().to_string();
+    let made = patient.create(denial(), "1").await.unwrap();
+    let denied = doctor.decide(&person, "").await.unwrap();
+    assert_eq!(denied.decisions[0].effect(), Effect::Deny);
+    let revoke =
+        proto::RevokeDirectiveRequest { directive_id: made.directive_id.clone(), ..Default::default() };
+    patient.consent.revoke_directive(revoke).await.unwrap();
+    let permitted = doctor.decide(&person, "").await.unwrap();
+    assert_eq!(permitted.decisions[0].effect(), Effect::Permit);
+
+    let then = explained(&mut operator, &denied.decision_id).await;
+    assert_eq!(
+        then.decision.unwrap(),
+        denied.decisions[0],
+        "the directive is revoked since, and told as it stood"
+    );
+    let deciding = then.rules.iter().find(|rule| rule.decided).unwrap();
+    assert_eq!((&*deciding.rule_id, &*then.policy_version), (&*made.directive_id, "opt-out"));
+    explained(&mut operator, &permitted.decision_id).await;
+
+    let policy = Some(proto::simulate_policy_request::Policy::Source(RESEARCH.into()));
+    let simulate = proto::SimulatePolicyRequest { policy, since: None };
+    let would = operator.policy.simulate_policy(simulate).await.unwrap().into_inner();
+    assert_eq!((would.replayed, would.differing, would.flips.len()), (2, 1, 1));
+    let flip = &would.flips[0];
+    assert_eq!((&*flip.decision_id, &*flip.rule_after), (&*permitted.decision_id, "network:care"));
+    assert_eq!((flip.before(), flip.after()), (Effect::Permit, Effect::Deny));
+
+    // What would be, for somebody else.
+    let research = proto::SupposedRequester {
+        member_id: "east".into(),
+        role: Role::Physician.into(),
+        purpose: PurposeOfUse::Hresch.into(),
+        ..Default::default()
+    };
+    let what_if = proto::ExplainDecisionRequest {
+        decision_id: permitted.decision_id.clone(),
+        requester: Some(research),
+        ..Default::default()
+    };
+    let supposed = operator.consent.explain_decision(what_if).await.unwrap().into_inner();
+    assert_eq!(supposed.decision.unwrap().rule_ids, ["default:deny"]);
 }

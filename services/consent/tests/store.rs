@@ -4,11 +4,17 @@
 
 use signpost_common::{
     db::{self, Attempt, Location},
-    id::{DirectiveId, DocumentId, PersonId, RecordRef, SessionId},
+    id::{DecisionId, DirectiveId, DocumentId, PersonId, RecordRef, SessionId},
 };
 use signpost_consent::{
-    domain::{Directive, Effect, Matcher, Session, Validity, session::Review},
-    store::{self, Error, STANDING_MAX, Store},
+    domain::{
+        Criterion, Decision, Directive, DocumentFacts, Effect, Emergency, Matcher, Obligation, Relationship,
+        Request, Requester, Session, Validity, session::Review,
+    },
+    store::{
+        self, Error, STANDING_MAX, Store,
+        policy::{Actor, Draft, Kept},
+    },
 };
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
@@ -65,25 +71,112 @@ async fn conforms(store: &dyn Store) {
     sessions_end_once(store).await;
     reviews_are_listed_oldest_first(store).await;
     a_review_is_final_and_closes(store).await;
+    policies_come_into_force_one_after_another(store).await;
+    decisions_are_kept_whole(store).await;
+}
+
+async fn policies_come_into_force_one_after_another(store: &dyn Store) {
+    let epoch = async || store.epoch(&[record("north", "any")]).await.unwrap().policy;
+    let actor = |now_us| Actor { by: "exchange/op".into(), now_us };
+    let draft =
+        |name: &str| Draft { name: name.into(), summary: "a test".into(), source: format!("# {name}") };
+    assert_eq!((epoch().await, store.activated(None).await.unwrap()), (0, None));
+    assert_eq!(store.previous().await.unwrap(), None);
+
+    let one = store.draft_policy(&draft("one"), &actor(1), None).await.unwrap();
+    assert_eq!(
+        (one.version.as_str(), one.number, one.activated.clone(), one.active),
+        ("one@1", 1, None, false)
+    );
+    assert_eq!(store.draft_policy(&draft("one"), &actor(2), None).await.unwrap(), one, "the same document");
+    let two = store.draft_policy(&draft("two"), &actor(3), None).await.unwrap();
+    assert_eq!(two.version, "two@2");
+
+    let in_force = store.activate("one@1", &actor(4), None).await.unwrap();
+    assert!(in_force.active && in_force.activated.is_some_and(|a| (a.sequence, a.at_us) == (1, 4)));
+    store.activate("one@1", &actor(5), None).await.unwrap();
+    assert_eq!(epoch().await, 1, "it is in force already");
+    let attempt = Attempt::new("op", "ActivatePolicy", "r1", &Body::default());
+    store.activate("two@2", &actor(6), attempt.as_ref()).await.unwrap();
+    assert_eq!((epoch().await, store.previous().await.unwrap().as_deref()), (2, Some("one@1")));
+    store.activate("one@1", &actor(7), None).await.unwrap();
+    let again = store.activate("two@2", &actor(8), attempt.as_ref()).await.unwrap();
+    assert!(!again.active, "a repetition does not undo what came after");
+    assert_eq!(store.activated(None).await.unwrap().unwrap().version, "one@1");
+    assert_eq!(store.activated(Some(2)).await.unwrap().unwrap().version, "two@2");
+    let unknown = store.activate("three@3", &actor(9), None).await;
+    assert!(matches!(unknown, Err(Error::PolicyUnknown)));
+
+    let listed = store.policies(i64::MAX, 9).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|p| (p.version.as_str(), p.active)).collect();
+    assert_eq!(listed, [("two@2", false), ("one@1", true)]);
+    assert_eq!(store.policies(2, 9).await.unwrap().len(), 1);
+}
+
+async fn decisions_are_kept_whole(store: &dyn Store) {
+    let made = store.create_directive(&directive(record("north", "decided"), 1), None).await.unwrap();
+    let document = DocumentFacts {
+        id: DocumentId::generate(),
+        custodian: "west".parse().unwrap(),
+        author: Some("West".into()),
+        type_code: None,
+        class_code: Some("11503-0".into()),
+        labels: vec!["R".into()],
+        service_start_us: Some(5),
+    };
+    let decision = Decision {
+        document: document.id,
+        effect: Effect::Permit,
+        rule_ids: vec!["network:x".into()],
+        obligations: vec![Obligation::RedisclosureNotice("no".into()), Obligation::EraseAfterDays(3)],
+        emergency_could_permit: false,
+    };
+    let kept = |now_us| Kept {
+        id: DecisionId::generate(),
+        person_id: PersonId::generate().to_string(),
+        request: Request {
+            requester: Requester {
+                member_id: "south".parse().unwrap(),
+                role: Role::Nurse,
+                purpose: PurposeOfUse::Btg,
+                relationships: vec![Relationship::Treating],
+            },
+            now_us,
+            emergency: Emergency::Open(SessionId::generate(), EmergencyReason::Unconscious),
+        },
+        policy_version: "one@1".into(),
+        directives: vec![made.id],
+        documents: vec![(document.clone(), decision.clone())],
+    };
+    let all: Vec<_> = (1..=300).map(kept).collect();
+    store.keep_decisions(&all).await.unwrap();
+    assert_eq!(store.decision(all[7].id).await.unwrap().as_ref(), Some(&all[7]));
+    assert_eq!(store.decision(DecisionId::generate()).await.unwrap(), None);
+    let newest = store.decisions(200, None, 50).await.unwrap();
+    assert_eq!(newest, all[250..].iter().rev().cloned().collect::<Vec<_>>());
+    let rest = store.decisions(200, Some(newest[49].id), 500).await.unwrap();
+    assert_eq!(rest.len(), 51);
+    assert_eq!(store.directives_of(&[made.id, DirectiveId::generate()]).await.unwrap(), [made]);
 }
 
 async fn directives_are_kept_whole(store: &dyn Store) {
     let member = |id: &str| vec![id.parse().unwrap()];
     let full = Directive {
         effect: Effect::Permit,
-        matcher: Matcher {
-            requesters: member("south"),
-            roles: vec![Role::Nurse],
-            purposes: vec![PurposeOfUse::Hresch],
-            custodians: member("west"),
-            type_codes: vec!["34133-9".into()],
-            class_codes: vec!["11503-0".into()],
-            labels: vec!["PSY".into()],
-            documents: vec![DocumentId::generate()],
-            service_from_us: Some(-1),
-            service_to_us: Some(1),
-        },
-        exceptions: vec![Matcher { labels: vec!["R".into()], ..Matcher::default() }],
+        matcher: Matcher::new([
+            Criterion::Requesters(member("south")),
+            Criterion::Roles(vec![Role::Nurse]),
+            Criterion::Purposes(vec![PurposeOfUse::Hresch]),
+            Criterion::Relationships(vec![Relationship::Treating]),
+            Criterion::Custodians(member("west")),
+            Criterion::Authors(vec!["West Hospital".into()]),
+            Criterion::TypeCodes(vec!["34133-9".into()]),
+            Criterion::ClassCodes(vec!["11503-0".into()]),
+            Criterion::Labels(vec!["PSY".into()]),
+            Criterion::Documents(vec![DocumentId::generate()]),
+            Criterion::Period { from_us: Some(-1), to_us: Some(1) },
+        ]),
+        exceptions: vec![Matcher::new([Criterion::Labels(vec!["R".into()])])],
         overridable: false,
         validity: Validity { from_us: Some(5), to_us: Some(6), revoked_us: None },
         ..directive(record("north", "whole"), 5)
@@ -129,30 +222,30 @@ async fn what_stands_is_that_of_all_records(store: &dyn Store) {
     let ends = store.create_directive(&ends, None).await.unwrap();
     store.create_directive(&directive(record("south", "other"), 5), None).await.unwrap();
 
-    let mut standing = store.standing(&[one.clone(), two.clone()], 9).await.unwrap().directives;
+    let mut standing = store.standing(&[one.clone(), two.clone()], 9).await.unwrap();
     standing.sort_by_key(|d| d.created_us);
     assert_eq!(standing, [a.clone(), b.clone(), ends]);
-    let mut later = store.standing(&[one, two.clone()], 10).await.unwrap().directives;
+    let mut later = store.standing(&[one, two.clone()], 10).await.unwrap();
     later.sort_by_key(|d| d.created_us);
     assert_eq!(later, [a, b.clone()]);
-    assert_eq!(store.standing(&[two], 9).await.unwrap().directives, [b]);
+    assert_eq!(store.standing(&[two], 9).await.unwrap(), [b]);
     let many: Vec<_> = (0..200).map(|i| record("west", &i.to_string())).collect();
-    let nothing = store.standing(&many, 9).await.unwrap();
-    assert_eq!((nothing.directives.len(), nothing.epoch), (0, 0));
+    assert_eq!(store.standing(&many, 9).await.unwrap(), []);
+    assert_eq!(store.epoch(&many).await.unwrap().directives, 0);
 }
 
 async fn the_epoch_tells_of_every_change(store: &dyn Store) {
     let both = [record("north", "epoch"), record("south", "epoch")];
-    let mut seen = vec![store.standing(&both, 0).await.unwrap().epoch];
+    let mut seen = vec![store.epoch(&both).await.unwrap().directives];
     let a = store.create_directive(&directive(both[0].clone(), 1), None).await.unwrap();
-    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    seen.push(store.epoch(&both).await.unwrap().directives);
     store.create_directive(&directive(both[1].clone(), 1), None).await.unwrap();
-    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    seen.push(store.epoch(&both).await.unwrap().directives);
     store.revoke_directive(a.id, 2).await.unwrap();
-    seen.push(store.standing(&both, 0).await.unwrap().epoch);
+    seen.push(store.epoch(&both).await.unwrap().directives);
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
     store.revoke_directive(a.id, 3).await.unwrap();
-    assert_eq!(store.standing(&both, 0).await.unwrap().epoch, seen[3], "nothing changed");
+    assert_eq!(store.epoch(&both).await.unwrap().directives, seen[3], "nothing changed");
 }
 
 async fn directives_of_a_record_are_bounded(store: &dyn Store) {

@@ -151,6 +151,7 @@ impl Clients {
             patient_records: person.records.clone(),
             documents: entries.iter().map(convert::facts).collect(),
             emergency_session_id: emergency_session_id.to_owned(),
+            again: false,
         };
         let response = self.consent.clone().decide(context.request(request)).await;
         let decisions = response.map_err(error::of("consent service"))?.into_inner().decisions;

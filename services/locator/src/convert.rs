@@ -28,6 +28,7 @@ pub(crate) fn facts(entry: &DocumentEntry) -> DocumentFacts {
         class_code: code(&entry.class_code),
         labels: entry.labels.clone(),
         service_start_time: entry.service_start_time,
+        author_institution: entry.author_institution.clone(),
     }
 }
 

@@ -14,7 +14,7 @@ use signpost_common::{
     rpc::tls,
     telemetry,
 };
-pub use signpost_consent::domain::NetworkDefault;
+pub use signpost_consent::document::NetworkDefault;
 
 /// A service of the exchange, or a member's document source.
 #[derive(

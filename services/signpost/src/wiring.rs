@@ -129,7 +129,7 @@ async fn exchange(
     house.build_directory(&audit).await?;
     house.build_mpi(&audit, lifecycle).await?;
     house.build_registry().await?;
-    house.build_consent(&audit).await?;
+    house.build_consent(&audit, lifecycle).await?;
     house.build_locator(&audit, lifecycle)?;
     let identities = DirectoryIdentities::new(house.to(Service::Directory)?, "admission");
     Ok((merge(house.built.into_values()), Admission::new(identities, Some(audit), clock)))
@@ -205,12 +205,14 @@ impl House<'_> {
         self.keep(Service::Registry, built)
     }
 
-    async fn build_consent(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+    async fn build_consent(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Consent)? else { return Ok(()) };
         let network_default = self.config.consent.network_default;
         let config = signpost_consent::Config { database, network_default };
         let patients = Arc::new(signpost_consent::Index::new(self.to(Service::Mpi)?));
-        let deps = signpost_consent::Deps { audit: audit.clone(), patients, clock: self.clock.clone() };
+        let lifecycle = lifecycle.clone();
+        let deps =
+            signpost_consent::Deps { audit: audit.clone(), patients, clock: self.clock.clone(), lifecycle };
         self.keep(Service::Consent, signpost_consent::build(config, deps).await)
     }
 

@@ -124,6 +124,9 @@ fn actor(actor: &Actor) -> String {
         Actor::Exchange => "the exchange itself".to_owned(),
         // The user name of a patient is an identifier of that patient.
         Actor::User { role: Role::Patient, member_id, .. } => format!("a patient at {member_id}"),
+        Actor::User { role: Role::Representative, member_id, .. } => {
+            format!("somebody who acts for a patient at {member_id}")
+        }
         Actor::User { name, role, member_id } => format!("{name} ({}) at {member_id}", role_words(*role)),
     }
 }
@@ -139,6 +142,7 @@ fn role_words(role: Role) -> &'static str {
         Role::Operator => "operator",
         Role::Patient => "patient",
         Role::System => "unattended system",
+        Role::Representative => "representative of a patient",
     }
 }
 

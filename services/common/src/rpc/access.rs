@@ -5,7 +5,9 @@
 //! roles of its users and must not be able to appoint an operator. A method without a row is refused.
 
 use signpost_proto::{
-    common::v1::Role::{self, Clerk, Nurse, Operator, Patient, Physician, PrivacyOfficer, Steward, System},
+    common::v1::Role::{
+        self, Clerk, Nurse, Operator, Patient, Physician, PrivacyOfficer, Representative, Steward, System,
+    },
     directory::v1::MemberKind,
 };
 
@@ -92,10 +94,10 @@ pub const TABLE: &[Rule] = table! {
         "WatchDocuments":       outside, &[System], NOBODY;
     }
     "signpost.consent.v1.ConsentService" {
-        "CreateDirective":      outside, &[Patient, Clerk, PrivacyOfficer], NOBODY;
-        "GetDirective":         outside, &[Patient, Clerk, PrivacyOfficer], NOBODY;
-        "ListDirectives":       outside, &[Patient, Clerk, PrivacyOfficer], NOBODY;
-        "RevokeDirective":      outside, &[Patient, Clerk, PrivacyOfficer], NOBODY;
+        "CreateDirective":      outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
+        "GetDirective":         outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
+        "ListDirectives":       outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
+        "RevokeDirective":      outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
         "Decide":               inside,  NOBODY, NOBODY;
         "ExplainDecision":      inside,  NOBODY, &[PrivacyOfficer, Operator];
     }
@@ -105,6 +107,7 @@ pub const TABLE: &[Rule] = table! {
         "SimulatePolicy":       outside, NOBODY, &[Operator, PrivacyOfficer];
         "ActivatePolicy":       outside, NOBODY, &[Operator];
         "RollbackPolicy":       outside, NOBODY, &[Operator];
+        "GetPolicyVersion":     outside, NOBODY, &[Operator, PrivacyOfficer];
         "ListPolicyVersions":   outside, NOBODY, &[Operator, PrivacyOfficer];
     }
     "signpost.consent.v1.EmergencyAccessService" {
@@ -130,7 +133,7 @@ pub const TABLE: &[Rule] = table! {
     "signpost.audit.v1.AuditLogService" {
         "Append":               inside,  NOBODY, NOBODY;
         "SearchEvents":         outside, &[PrivacyOfficer], &[PrivacyOfficer, Operator];
-        "ListDisclosures":      inside,  &[Patient, PrivacyOfficer], NOBODY;
+        "ListDisclosures":      inside,  &[Patient, Representative, PrivacyOfficer], NOBODY;
         "GetCheckpoint":        outside, EVERYONE, &[Operator, PrivacyOfficer];
         "GetInclusionProof":    outside, &[PrivacyOfficer], &[Operator, PrivacyOfficer];
         "GetConsistencyProof":  outside, EVERYONE, &[Operator, PrivacyOfficer];

@@ -1,56 +1,30 @@
 //! The decision: layers in order, and inside a layer the rule that stands first.
 //!
-//! Patient: at each record the narrower match, then the newer rule, then the denial; then a denial at any record. Other layers: the denial. An open emergency
-//! session takes away denials that are marked for it and nothing else. A request without a role or a purpose is
-//! denied whatever the rules say.
+//! - Law: any denial, and nobody goes past it.
+//! - Patient: at each record the narrower match, then the newer rule, then the denial; then a denial at any record.
+//! - Network: any denial, then any permit.
+//! - Whatever nobody spoke of is denied, and so is a request without a role or a purpose, and a document with a label that
+//!   the policy does not know.
+//!
+//! An open emergency session takes away denials that are marked for it and nothing else. The obligations of every rule that
+//! speaks of a request accompany its release, whichever rule permits it.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use signpost_common::id::{DocumentId, MemberId, SessionId};
-use signpost_proto::common::v1::{PurposeOfUse, Role};
+use signpost_common::id::{DocumentId, RecordRef};
 
 use super::{
-    network::{DEFAULT_RULE, EMERGENCY_PURPOSES, NetworkDefault},
-    rule::{DocumentFacts, Effect, Layer, Rule, Verdict},
+    criterion::Truth,
+    policy::Policy,
+    request::{Emergency, Facts, Request},
+    rule::{DocumentFacts, Effect, Exception, Layer, Obligation, Rule},
 };
 
-/// Who asks, as the exchange verified it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requester {
-    /// Organisation.
-    pub member_id: MemberId,
-    /// The user's role.
-    pub role: Role,
-    /// Why they ask.
-    pub purpose: PurposeOfUse,
-}
+/// Id of the rule that denies what no other rule speaks of.
+pub const DEFAULT_RULE: &str = "default:deny";
 
-impl Requester {
-    fn is_complete(&self) -> bool {
-        self.role != Role::Unspecified && self.purpose != PurposeOfUse::Unspecified
-    }
-}
-
-/// All that a decision rests on, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Rules of every layer, in any order.
-    pub rules: Vec<Rule>,
-    /// The moment, microseconds since 1970.
-    pub now_us: i64,
-    /// A session that serves this requester on this person, found open.
-    pub emergency: Option<SessionId>,
-    /// Version of the network's policy.
-    pub policy_version: &'static str,
-}
-
-impl Snapshot {
-    /// Puts the network's rules under those of the patient.
-    pub fn new(patient: impl IntoIterator<Item = Rule>, network: NetworkDefault, now_us: i64) -> Self {
-        let rules = patient.into_iter().chain(network.rules()).collect();
-        Self { rules, now_us, emergency: None, policy_version: network.version() }
-    }
-}
+/// Id of the rule that denies a document with a label that the policy does not know.
+pub const UNKNOWN_LABEL_RULE: &str = "default:unknown-label";
 
 /// The decision on one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,179 +35,237 @@ pub struct Decision {
     pub effect: Effect,
     /// Rules that decided.
     pub rule_ids: Vec<String>,
+    /// What must accompany its release; nothing with a denial.
+    pub obligations: Vec<Obligation>,
     /// True when an emergency session could permit it.
     pub emergency_could_permit: bool,
 }
 
-/// What one rule contributed to a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained {
-    /// Rule.
-    pub rule_id: String,
-    /// Where it comes from.
-    pub layer: Layer,
-    /// Whether it spoke of the request.
-    pub matched: bool,
-    /// Whether it decided.
-    pub decided: bool,
-    /// A sentence for people.
-    pub sentence: String,
-}
-
-/// A rule that speaks of a request, with what it says.
+/// What a rule says on a document.
 #[derive(Clone, Copy)]
-struct Candidate<'a> {
+pub(super) struct Voice<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) effect: Effect,
+    /// Kinds of criteria that were met: how narrow the match is.
+    narrow: u32,
+    /// Where an exception took the rule back or inverted it.
+    pub(super) exception: Option<&'a Exception>,
+}
+
+impl<'a> Voice<'a> {
+    /// Returns what a rule says of a document, `None` when it does not speak of it.
+    pub(super) fn of(rule: &'a Rule, request: &Request, facts: &Facts<'_>) -> Option<Self> {
+        Heard::new(rule, request)?.speaks(facts)
+    }
+
+    /// Orders what a patient's directives say. The id comes last, so that the order of rows never matters.
+    fn order(&self) -> impl Ord + '_ {
+        (Reverse(self.narrow), Reverse(self.rule.created_us), self.effect, self.rule.id.as_str())
+    }
+
+    /// True when emergency access goes past it.
+    pub(super) fn yields(&self, request: &Request) -> bool {
+        let overridable = self.rule.overridable && self.rule.layer.yields_to_emergency();
+        self.effect == Effect::Deny && overridable && request.is_emergency()
+    }
+
+    /// True when an exception makes the rule say nothing.
+    pub(super) fn is_silent(&self) -> bool {
+        self.exception.is_some() && !self.rule.layer.inverts()
+    }
+}
+
+/// A rule whose criteria about who asks may hold.
+struct Heard<'a> {
     rule: &'a Rule,
-    verdict: Verdict,
+    truth: Truth,
+    exceptions: Vec<(&'a Exception, Truth)>,
 }
 
-impl<'a> Candidate<'a> {
-    /// Orders rules as they are tried. The id comes last, so that the order of rows never matters.
-    fn order(&self) -> impl Ord + use<'a> {
-        let (narrow, created_us) = match self.rule.layer {
-            Layer::Patient => (self.verdict.narrow, self.rule.created_us),
-            Layer::Network | Layer::Default => (0, 0),
-        };
-        (self.rule.layer, Reverse(narrow), Reverse(created_us), self.verdict.effect, self.rule.id.as_str())
-    }
-
-    /// True for a denial that emergency access goes past.
-    fn yields(&self) -> bool {
-        let denies = self.verdict.effect == Effect::Deny;
-        denies && self.rule.overridable && self.rule.layer.yields_to_emergency()
+/// True where a truth is enough for an effect: what is not known counts for a denial alone.
+fn suffices(truth: Truth, effect: Effect) -> bool {
+    match truth {
+        Truth::Yes => true,
+        Truth::Unknown => effect == Effect::Deny,
+        Truth::No => false,
     }
 }
 
-/// Decides, document by document.
-pub fn decide(snapshot: &Snapshot, requester: &Requester, documents: &[DocumentFacts]) -> Vec<Decision> {
-    let standing: Vec<_> = snapshot.rules.iter().filter(|r| r.validity.holds(snapshot.now_us)).collect();
-    documents.iter().map(|document| decide_one(snapshot, &standing, requester, document)).collect()
-}
-
-/// True when a session has an effect for this requester: the purpose is one of care.
-fn may_override(requester: &Requester) -> bool {
-    EMERGENCY_PURPOSES.contains(&requester.purpose)
-}
-
-fn decide_one(
-    snapshot: &Snapshot,
-    standing: &[&Rule],
-    requester: &Requester,
-    document: &DocumentFacts,
-) -> Decision {
-    let denied = |rule_id: &str| Decision {
-        document: document.id,
-        effect: Effect::Deny,
-        rule_ids: vec![rule_id.to_owned()],
-        emergency_could_permit: false,
-    };
-    if !requester.is_complete() {
-        return denied(DEFAULT_RULE);
+impl<'a> Heard<'a> {
+    fn new(rule: &'a Rule, request: &Request) -> Option<Self> {
+        let truth = rule.matcher.of_request(request);
+        if truth == Truth::No || !rule.validity.holds(request.now_us) {
+            return None;
+        }
+        let exceptions =
+            rule.exceptions.iter().map(|exception| (exception, exception.matcher.of_request(request)));
+        Some(Self { rule, truth, exceptions: exceptions.filter(|(_, truth)| *truth != Truth::No).collect() })
     }
-    let emergency = snapshot.emergency.is_some() && may_override(requester);
-    let Some(first) = first(standing, requester, document, emergency) else { return denied(DEFAULT_RULE) };
-    if first.verdict.effect == Effect::Permit {
-        return Decision { effect: Effect::Permit, ..denied(&first.rule.id) };
-    }
-    let in_emergency = || self::first(standing, requester, document, true);
-    let could = !emergency
-        && may_override(requester)
-        && in_emergency().is_some_and(|other| other.verdict.effect == Effect::Permit);
-    Decision { emergency_could_permit: could, ..denied(&first.rule.id) }
-}
 
-/// Returns the rule that decides.
-fn first<'a>(
-    standing: &[&'a Rule],
-    requester: &Requester,
-    document: &DocumentFacts,
-    emergency: bool,
-) -> Option<Candidate<'a>> {
-    let spoken = standing
-        .iter()
-        .filter_map(|&rule| rule.verdict(requester, document).map(|verdict| Candidate { rule, verdict }));
-    let spoken: Vec<_> = spoken.filter(|candidate| !(emergency && candidate.yields())).collect();
-    // Among the directives of one record the first decides; then a denial at any record stands, so that nobody undoes
-    // at one member what the patient said at another.
-    let of_record = |record| spoken.iter().filter(move |c| c.rule.record.as_ref() == Some(record));
-    let firsts = spoken.iter().filter(|candidate| {
-        let record = candidate.rule.record.as_ref();
-        let first = record.and_then(|record| of_record(record).min_by_key(|c| c.order()));
-        first.is_some_and(|first| std::ptr::eq(first.rule, candidate.rule))
-    });
-    let denial = firsts.filter(|c| c.verdict.effect == Effect::Deny).min_by_key(|c| c.order());
-    denial.or_else(|| spoken.iter().min_by_key(|c| c.order())).copied()
-}
-
-/// Decides one document and says what each rule contributed, in the order in which rules are tried.
-pub fn explain(
-    snapshot: &Snapshot,
-    requester: &Requester,
-    document: &DocumentFacts,
-) -> (Decision, Vec<Explained>) {
-    let standing: Vec<_> = snapshot.rules.iter().filter(|r| r.validity.holds(snapshot.now_us)).collect();
-    let decision = decide_one(snapshot, &standing, requester, document);
-    let emergency = snapshot.emergency.is_some() && may_override(requester);
-    let deciding = first(&standing, requester, document, emergency).filter(|_| requester.is_complete());
-    let mut tried: Vec<_> = snapshot
-        .rules
-        .iter()
-        .map(|rule| {
-            let spoken = rule.verdict(requester, document).filter(|_| rule.validity.holds(snapshot.now_us));
-            let silent = Verdict { effect: rule.effect, narrow: rule.narrow(), excepted: false };
-            (Candidate { rule, verdict: spoken.unwrap_or(silent) }, spoken.is_some())
+    /// Returns what the rule says of a document, `None` when it does not speak of it.
+    fn speaks(&self, facts: &Facts<'_>) -> Option<Voice<'a>> {
+        let rule = self.rule;
+        if !suffices(self.truth.min(rule.matcher.of_document(facts)), rule.effect) {
+            return None;
+        }
+        let own = rule.matcher.kinds();
+        let narrow = |exception: &Exception| (own | exception.matcher.kinds()).count_ones();
+        let inverted = rule.effect.inverted();
+        let met = self.exceptions.iter().filter(|(exception, truth)| {
+            suffices((*truth).min(exception.matcher.of_document(facts)), inverted)
+        });
+        let met = met.map(|(exception, _)| *exception).max_by_key(|exception| narrow(exception));
+        Some(match met {
+            Some(exception) => {
+                Voice { rule, effect: inverted, narrow: narrow(exception), exception: Some(exception) }
+            }
+            None => Voice { rule, effect: rule.effect, narrow: own.count_ones(), exception: None },
         })
-        .collect();
-    tried.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
-    let explained = tried.into_iter().map(|(candidate, matched)| {
-        let decided = match deciding {
-            Some(deciding) => std::ptr::eq(candidate.rule, deciding.rule),
-            None => candidate.rule.layer == Layer::Default,
-        };
-        Explained {
-            rule_id: candidate.rule.id.clone(),
-            layer: candidate.rule.layer,
-            matched,
-            decided,
-            sentence: sentence(snapshot, requester, &candidate, matched, decided),
-        }
-    });
-    (decision, explained.collect())
+    }
 }
 
-fn sentence(
-    snapshot: &Snapshot,
-    requester: &Requester,
-    candidate: &Candidate<'_>,
-    matched: bool,
-    decided: bool,
-) -> String {
-    let whose = match (candidate.rule.layer, matched && candidate.verdict.excepted) {
-        (Layer::Patient, false) => "The patient's directive",
-        (Layer::Patient, true) => "An exception in the patient's directive",
-        (Layer::Network, _) => "The network's policy",
-        (Layer::Default, _) => "The last resort",
-    };
-    let verb = match candidate.verdict.effect {
-        Effect::Deny => "denies",
-        Effect::Permit => "permits",
-    };
-    let emergency = snapshot.emergency.is_some() && may_override(requester);
-    if !requester.is_complete() {
-        let end = if decided { "denies it" } else { "is not asked" };
-        return format!("{whose} {end}: the request states no role or no purpose.");
-    }
-    if !candidate.rule.validity.holds(snapshot.now_us) {
-        return format!("{whose} is not in force.");
-    }
-    match (matched, decided) {
-        (false, _) => format!("{whose} does not speak of this request."),
-        (true, true) => format!("{whose} {verb} it, and decides."),
-        (true, false) if emergency && candidate.yields() => {
-            format!("{whose} {verb} it, and emergency access goes past it.")
+/// Rules that a request has to do with.
+pub(super) struct Hearing<'a> {
+    policy: &'a Policy,
+    request: &'a Request,
+    statutory: Vec<Heard<'a>>,
+    /// By record.
+    patient: Vec<Heard<'a>>,
+    network: Vec<Heard<'a>>,
+}
+
+impl<'a> Hearing<'a> {
+    pub(super) fn new(policy: &'a Policy, patient: &'a [Rule], request: &'a Request) -> Self {
+        let of = |layer| {
+            let rules = policy.rules.iter().filter(move |rule| rule.layer == layer);
+            rules.filter_map(|rule| Heard::new(rule, request)).collect()
+        };
+        let mut directives: Vec<_> = patient.iter().filter_map(|rule| Heard::new(rule, request)).collect();
+        directives.sort_by(|a, b| a.rule.record.cmp(&b.rule.record));
+        Self {
+            policy,
+            request,
+            statutory: of(Layer::Statutory),
+            patient: directives,
+            network: of(Layer::Network),
         }
-        (true, false) => format!("{whose} {verb} it, and a rule before it decides."),
     }
+
+    fn voices(&self, heard: &[Heard<'a>], facts: &Facts<'_>) -> Vec<Voice<'a>> {
+        heard.iter().filter_map(|heard| heard.speaks(facts)).collect()
+    }
+
+    /// Returns the directive that decides: among those of one record the first, and then a denial at any record, so that
+    /// nobody undoes at one member what the patient said at another.
+    fn of_patient(&self, voices: &[Voice<'a>]) -> Option<Voice<'a>> {
+        let record = |voice: &Voice<'a>| -> Option<&'a RecordRef> { voice.rule.record.as_ref() };
+        let firsts = voices.chunk_by(|a, b| record(a) == record(b));
+        let firsts = firsts.filter_map(|voices| {
+            let counted = voices.iter().filter(|voice| !voice.yields(self.request));
+            counted.min_by(|a, b| a.order().cmp(&b.order()))
+        });
+        firsts.min_by(|a, b| (a.effect, a.order()).cmp(&(b.effect, b.order()))).copied()
+    }
+
+    /// Returns whether the patient's own directives permit a document.
+    pub(super) fn consented(&self, document: &DocumentFacts) -> bool {
+        let voices = self.voices(&self.patient, &Facts { document, consented: false });
+        self.of_patient(&voices).is_some_and(|voice| voice.effect == Effect::Permit)
+    }
+
+    /// Decides one document.
+    pub(super) fn decide(&self, document: &DocumentFacts) -> Decided<'a> {
+        if !self.request.is_complete() {
+            return Decided::Denied(DEFAULT_RULE);
+        }
+        if !document.labels.iter().all(|label| self.policy.knows(label)) {
+            return Decided::Denied(UNKNOWN_LABEL_RULE);
+        }
+        // No directive looks at whether the patient consented.
+        let spoken = self.voices(&self.patient, &Facts { document, consented: false });
+        let patient = self.of_patient(&spoken);
+        let consented = patient.is_some_and(|voice| voice.effect == Effect::Permit);
+        let facts = Facts { document, consented };
+        let statutory = self.voices(&self.statutory, &facts);
+        let first = |voices: &[Voice<'a>], effect| {
+            let counted = voices.iter().filter(|voice| !voice.is_silent() && !voice.yields(self.request));
+            counted.filter(|voice| voice.effect == effect).min_by(|a, b| a.rule.id.cmp(&b.rule.id)).copied()
+        };
+        if let Some(law) = first(&statutory, Effect::Deny) {
+            return Decided::By(law, vec![]);
+        }
+        let network = self.voices(&self.network, &facts);
+        let deciding =
+            patient.or_else(|| first(&network, Effect::Deny)).or_else(|| first(&network, Effect::Permit));
+        match deciding {
+            None => Decided::Denied(DEFAULT_RULE),
+            Some(voice) if voice.effect == Effect::Deny => Decided::By(voice, vec![]),
+            Some(voice) => Decided::By(voice, obligations([&statutory, &spoken, &network])),
+        }
+    }
+}
+
+/// Returns what all rules that speak ask for, each duty once.
+fn obligations(spoken: [&Vec<Voice<'_>>; 3]) -> Vec<Obligation> {
+    let all = spoken.into_iter().flatten().flat_map(|voice| {
+        voice
+            .rule
+            .obligations
+            .iter()
+            .chain(voice.exception.iter().flat_map(|exception| &exception.obligations))
+    });
+    all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
+/// What decided.
+pub(super) enum Decided<'a> {
+    /// A rule, and what must accompany a release under it.
+    By(Voice<'a>, Vec<Obligation>),
+    /// One of the last resorts.
+    Denied(&'static str),
+}
+
+impl Decided<'_> {
+    pub(super) fn rule_id(&self) -> &str {
+        match self {
+            Self::By(voice, _) => &voice.rule.id,
+            Self::Denied(rule_id) => rule_id,
+        }
+    }
+
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::By(voice, _) => voice.effect,
+            Self::Denied(_) => Effect::Deny,
+        }
+    }
+}
+
+/// Decides, document by document, from a policy and the directives of a patient.
+pub fn decide(
+    policy: &Policy,
+    patient: &[Rule],
+    request: &Request,
+    documents: &[DocumentFacts],
+) -> Vec<Decision> {
+    let hearing = Hearing::new(policy, patient, request);
+    let supposed = request.supposed();
+    let in_emergency = Hearing::new(policy, patient, &supposed);
+    let decide = |document: &DocumentFacts| {
+        let decided = hearing.decide(document);
+        let effect = decided.effect();
+        let could = effect == Effect::Deny
+            && request.emergency == Emergency::None
+            && request.may_override()
+            && in_emergency.decide(document).effect() == Effect::Permit;
+        let rule_ids = vec![decided.rule_id().to_owned()];
+        let obligations = match decided {
+            Decided::By(_, obligations) => obligations,
+            Decided::Denied(_) => vec![],
+        };
+        Decision { document: document.id, effect, rule_ids, obligations, emergency_could_permit: could }
+    };
+    documents.iter().map(decide).collect()
 }
 
 #[cfg(test)]

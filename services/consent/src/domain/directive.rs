@@ -35,18 +35,29 @@ impl fmt::Debug for Directive {
     }
 }
 
+impl Directive {
+    /// True when something that was permitted before may be denied by it.
+    pub fn may_deny(&self) -> bool {
+        self.effect == Effect::Deny || !self.exceptions.is_empty()
+    }
+
+    /// Returns the rule that it was while it was in force, whether or not it was revoked since.
+    pub fn as_it_stood(mut self) -> Rule {
+        self.validity.revoked_us = None;
+        self.into()
+    }
+}
+
 impl From<Directive> for Rule {
     fn from(directive: Directive) -> Self {
         Self {
-            id: directive.id.to_string(),
-            layer: Layer::Patient,
             record: Some(directive.patient),
-            effect: directive.effect,
             matcher: directive.matcher,
-            exceptions: directive.exceptions,
+            exceptions: directive.exceptions.into_iter().map(Into::into).collect(),
             overridable: directive.overridable,
             validity: directive.validity,
             created_us: directive.created_us,
+            ..Self::new(&directive.id.to_string(), Layer::Patient, directive.effect)
         }
     }
 }

@@ -1,13 +1,20 @@
 //! Who may see what: rules, requests, and the decision; all of it pure.
 
+pub mod criterion;
 pub mod decide;
 pub mod directive;
-pub mod network;
+pub mod explain;
+pub mod policy;
+pub mod request;
 pub mod rule;
 pub mod session;
+pub mod vocabulary;
 
-pub use decide::{Decision, Explained, Requester, Snapshot, decide, explain};
+pub use criterion::Criterion;
+pub use decide::{Decision, decide};
 pub use directive::Directive;
-pub use network::NetworkDefault;
-pub use rule::{DocumentFacts, Effect, Layer, Matcher, Rule, Validity};
+pub use explain::{Explained, explain};
+pub use policy::Policy;
+pub use request::{Emergency, Relationship, Request, Requester};
+pub use rule::{DocumentFacts, Effect, Exception, Layer, Matcher, Obligation, Party, Rule, Validity};
 pub use session::Session;

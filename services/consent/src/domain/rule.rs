@@ -1,12 +1,14 @@
-//! Rules are rows: an effect, what it speaks of, where the opposite holds, and since when.
+//! Rules are rows: an effect, what it speaks of, where it does not hold, what must accompany a release, and since when.
 //!
 //! Whether a rule speaks of a request has three answers. What is not known counts for a denial and never for a
 //! permit.
 
 use signpost_common::id::{DocumentId, MemberId, RecordRef};
-use signpost_proto::common::v1::{PurposeOfUse, Role};
 
-use super::Requester;
+use super::{
+    criterion::{Criterion, Truth},
+    request::{Facts, Request},
+};
 
 /// Whether something may be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,9 +30,11 @@ impl Effect {
     }
 }
 
-/// Where a rule comes from, in the order in which layers are tried: the first layer with a rule that matches decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a rule comes from, in the order in which layers are tried: the first layer with a rule that speaks decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
+    /// Law: it denies, and nobody goes past it.
+    Statutory,
     /// The patient.
     Patient,
     /// The network.
@@ -43,6 +47,7 @@ impl Layer {
     /// Returns the name that callers see.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Statutory => "statutory",
             Self::Patient => "patient",
             Self::Network => "network",
             Self::Default => "default",
@@ -53,7 +58,73 @@ impl Layer {
     pub fn yields_to_emergency(self) -> bool {
         match self {
             Self::Patient | Self::Network => true,
-            Self::Default => false,
+            Self::Statutory | Self::Default => false,
+        }
+    }
+
+    /// True where an exception says the opposite of its rule, as a nested provision does in IHE PCF. Elsewhere an exception
+    /// takes its rule back, and other rules decide: law that no longer forbids does not yet permit.
+    pub fn inverts(self) -> bool {
+        self == Self::Patient
+    }
+}
+
+/// What must accompany a release.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Obligation {
+    /// A text that goes with the document, such as that of 42 CFR 2.32.
+    RedisclosureNotice(String),
+    /// What bears this label is to be masked before the document leaves its custodian.
+    Mask(String),
+    /// Somebody is to be told of the release.
+    Notify(Party),
+    /// The document may be used for this purpose of use alone, by its HL7 code.
+    PurposeLimit(String),
+    /// The document is to be erased so many days after its release.
+    EraseAfterDays(u32),
+}
+
+/// Who is told of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// The patient.
+    Patient,
+    /// The custodian's privacy officer.
+    PrivacyOfficer,
+}
+
+impl Obligation {
+    /// Returns the name that callers see.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RedisclosureNotice(_) => "REDISCLOSURE_NOTICE",
+            Self::Mask(_) => "MASK",
+            Self::Notify(_) => "NOTIFY",
+            Self::PurposeLimit(_) => "PURPOSE_LIMIT",
+            Self::EraseAfterDays(_) => "ERASE_AFTER_DAYS",
+        }
+    }
+
+    /// Reads a duty from its name and its text or parameter.
+    pub fn read(kind: &str, value: &str) -> Option<Self> {
+        Some(match (kind, value) {
+            ("REDISCLOSURE_NOTICE", text) => Self::RedisclosureNotice(text.to_owned()),
+            ("MASK", label) => Self::Mask(label.to_owned()),
+            ("NOTIFY", "PATIENT") => Self::Notify(Party::Patient),
+            ("NOTIFY", "PRIVACY_OFFICER") => Self::Notify(Party::PrivacyOfficer),
+            ("PURPOSE_LIMIT", purpose) => Self::PurposeLimit(purpose.to_owned()),
+            ("ERASE_AFTER_DAYS", days) => Self::EraseAfterDays(days.parse().ok()?),
+            _ => return None,
+        })
+    }
+
+    /// Returns its text or parameter.
+    pub fn value(&self) -> String {
+        match self {
+            Self::RedisclosureNotice(text) | Self::Mask(text) | Self::PurposeLimit(text) => text.clone(),
+            Self::Notify(Party::Patient) => "PATIENT".to_owned(),
+            Self::Notify(Party::PrivacyOfficer) => "PRIVACY_OFFICER".to_owned(),
+            Self::EraseAfterDays(days) => days.to_string(),
         }
     }
 }
@@ -61,24 +132,62 @@ impl Layer {
 /// A rule, whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Stable id: that of the directive, or a name such as `network:opt-out`.
+    /// Stable id: that of the directive, or layer and name such as `network:treatment`.
     pub id: String,
     /// Where it comes from.
     pub layer: Layer,
-    /// The record that a directive hangs on; none for a rule of the network.
+    /// The record that a directive hangs on; none for a rule of the policy.
     pub record: Option<RecordRef>,
     /// What holds where it matches.
     pub effect: Effect,
     /// What it speaks of.
     pub matcher: Matcher,
-    /// Where the opposite holds.
-    pub exceptions: Vec<Matcher>,
+    /// Where it does not hold; see [`Layer::inverts`].
+    pub exceptions: Vec<Exception>,
     /// Whether emergency access goes past its denial.
     pub overridable: bool,
+    /// What must accompany the release of anything that the rule speaks of, whichever rule permits it.
+    pub obligations: Vec<Obligation>,
     /// When it holds.
     pub validity: Validity,
     /// When it was made, microseconds since 1970.
     pub created_us: i64,
+    /// Where a rule of the policy comes from: a law, a contract.
+    pub source: String,
+}
+
+impl Rule {
+    /// Returns a rule that speaks of everything, to be narrowed.
+    pub fn new(id: &str, layer: Layer, effect: Effect) -> Self {
+        Self {
+            id: id.to_owned(),
+            layer,
+            record: None,
+            effect,
+            matcher: Matcher::default(),
+            exceptions: vec![],
+            overridable: false,
+            obligations: vec![],
+            validity: Validity::default(),
+            created_us: 0,
+            source: String::new(),
+        }
+    }
+}
+
+/// Where a rule does not hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exception {
+    /// Where.
+    pub matcher: Matcher,
+    /// What must accompany a release there, next to what the rule itself asks for.
+    pub obligations: Vec<Obligation>,
+}
+
+impl From<Matcher> for Exception {
+    fn from(matcher: Matcher) -> Self {
+        Self { matcher, obligations: vec![] }
+    }
 }
 
 /// When a rule holds, microseconds since 1970.
@@ -101,167 +210,89 @@ impl Validity {
     }
 }
 
-/// What a decision needs to know of a document. A code or a time that is absent is not known; an empty list of labels
-/// says that the document bears none.
+/// What a decision needs to know of a document. A code, an author or a time that is absent is not known; an empty list of
+/// labels says that the document bears none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentFacts {
     /// Id of the pointer.
     pub id: DocumentId,
     /// Member that holds it.
     pub custodian: MemberId,
+    /// Institution of the author.
+    pub author: Option<String>,
     /// Type code.
     pub type_code: Option<String>,
     /// Class code.
     pub class_code: Option<String>,
-    /// Labels.
+    /// Labels, in upper case.
     pub labels: Vec<String>,
     /// When the service began, microseconds since 1970.
     pub service_start_us: Option<i64>,
 }
 
-/// What a rule speaks of. A list that is empty speaks of everything; all that are set must hold.
+/// What a rule speaks of: all criteria must hold, and none says everything.
+///
+/// Criteria stand in order, each kind once; those about who asks come first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matcher {
-    /// Organisations that ask.
-    pub requesters: Vec<MemberId>,
-    /// Roles that ask.
-    pub roles: Vec<Role>,
-    /// Purposes of use.
-    pub purposes: Vec<PurposeOfUse>,
-    /// Members that hold the document.
-    pub custodians: Vec<MemberId>,
-    /// Type codes of the document.
-    pub type_codes: Vec<String>,
-    /// Class codes of the document.
-    pub class_codes: Vec<String>,
-    /// Labels, any of which the document bears.
-    pub labels: Vec<String>,
-    /// Documents.
-    pub documents: Vec<DocumentId>,
-    /// Service began at or after, microseconds since 1970.
-    pub service_from_us: Option<i64>,
-    /// Service began before, microseconds since 1970.
-    pub service_to_us: Option<i64>,
-}
-
-/// Whether a rule speaks of a request: the least of its criteria decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Truth {
-    No,
-    Unknown,
-    Yes,
-}
-
-impl From<bool> for Truth {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Yes } else { Self::No }
-    }
-}
-
-/// The criteria that are set, one bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Criteria(u16);
-
-impl Criteria {
-    fn count(self) -> u32 {
-        self.0.count_ones()
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// `None` in `fact` is a fact that is not known.
-fn any_of<T: PartialEq>(wanted: &[T], fact: Option<&T>) -> Truth {
-    match fact {
-        _ if wanted.is_empty() => Truth::Yes,
-        None => Truth::Unknown,
-        Some(fact) => wanted.contains(fact).into(),
-    }
+    criteria: Vec<Criterion>,
+    /// How many of them are about who asks.
+    of_request: usize,
 }
 
 impl Matcher {
-    fn holds(&self, requester: &Requester, document: &DocumentFacts) -> Truth {
-        let role = (requester.role != Role::Unspecified).then_some(&requester.role);
-        let purpose = (requester.purpose != PurposeOfUse::Unspecified).then_some(&requester.purpose);
-        let labelled = self.labels.is_empty()
-            || document.labels.iter().any(|l| self.labels.iter().any(|m| m.eq_ignore_ascii_case(l)));
-        [
-            any_of(&self.requesters, Some(&requester.member_id)),
-            any_of(&self.roles, role),
-            any_of(&self.purposes, purpose),
-            any_of(&self.custodians, Some(&document.custodian)),
-            any_of(&self.type_codes, document.type_code.as_ref()),
-            any_of(&self.class_codes, document.class_code.as_ref()),
-            labelled.into(),
-            any_of(&self.documents, Some(&document.id)),
-            self.in_period(document.service_start_us),
-        ]
-        .into_iter()
-        .min()
-        .unwrap_or(Truth::Yes)
+    /// Makes a matcher. A criterion that lists nothing is left out.
+    pub fn new(criteria: impl IntoIterator<Item = Criterion>) -> Self {
+        let mut criteria: Vec<_> = criteria.into_iter().filter(|criterion| !criterion.is_empty()).collect();
+        criteria.sort_by_key(Criterion::kind);
+        criteria.dedup_by_key(|criterion| criterion.kind());
+        let of_request = criteria.iter().filter(|criterion| criterion.is_about_request()).count();
+        Self { criteria, of_request }
     }
 
-    fn in_period(&self, service_start_us: Option<i64>) -> Truth {
-        if self.service_from_us.is_none() && self.service_to_us.is_none() {
-            return Truth::Yes;
-        }
-        let Some(start) = service_start_us else { return Truth::Unknown };
-        let begun = self.service_from_us.is_none_or(|from| from <= start);
-        let ended = self.service_to_us.is_some_and(|to| to <= start);
-        (begun && !ended).into()
+    /// Returns the criteria.
+    pub fn criteria(&self) -> &[Criterion] {
+        &self.criteria
     }
 
-    fn criteria(&self) -> Criteria {
-        let set = [
-            !self.requesters.is_empty(),
-            !self.roles.is_empty(),
-            !self.purposes.is_empty(),
-            !self.custodians.is_empty(),
-            !self.type_codes.is_empty(),
-            !self.class_codes.is_empty(),
-            !self.labels.is_empty(),
-            !self.documents.is_empty(),
-            self.service_from_us.is_some(),
-            self.service_to_us.is_some(),
-        ];
-        Criteria(set.iter().rev().fold(0, |bits, set| bits << 1 | u16::from(*set)))
+    /// True when it speaks of everything.
+    pub fn is_everything(&self) -> bool {
+        self.criteria.is_empty()
+    }
+
+    /// Returns whether the criteria about who asks hold.
+    pub(super) fn of_request(&self, request: &Request) -> Truth {
+        least(self.criteria[..self.of_request].iter().map(|criterion| criterion.of_request(request)))
+    }
+
+    /// Returns whether the criteria about the document hold.
+    pub(super) fn of_document(&self, facts: &Facts<'_>) -> Truth {
+        least(self.criteria[self.of_request..].iter().map(|criterion| criterion.of_document(facts)))
+    }
+
+    /// Returns the criterion that is met least, unless all are met.
+    pub(super) fn unmet(&self, request: &Request, facts: &Facts<'_>) -> Option<(&Criterion, Truth)> {
+        let (of_request, of_document) = self.criteria.split_at(self.of_request);
+        let of_request = of_request.iter().map(|criterion| (criterion, criterion.of_request(request)));
+        let of_document = of_document.iter().map(|criterion| (criterion, criterion.of_document(facts)));
+        let unmet = of_request.chain(of_document).filter(|(_, truth)| *truth != Truth::Yes);
+        unmet.min_by_key(|(_, truth)| *truth)
+    }
+
+    /// Returns the kinds of criteria that are set, one bit each.
+    pub(super) fn kinds(&self) -> u16 {
+        self.criteria.iter().fold(0, |bits, criterion| bits | 1 << criterion.kind())
     }
 }
 
-/// What a rule says on one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) effect: Effect,
-    /// Criteria that were met: how narrow the match is.
-    pub(super) narrow: u32,
-    /// True when an exception made it the opposite of the rule's effect.
-    pub(super) excepted: bool,
-}
-
-impl Rule {
-    /// Returns what the rule says on a request, `None` when it does not speak of it.
-    pub(super) fn verdict(&self, requester: &Requester, document: &DocumentFacts) -> Option<Verdict> {
-        let speaks = |matcher: &Matcher, effect| match matcher.holds(requester, document) {
-            Truth::Yes => true,
-            Truth::Unknown => effect == Effect::Deny,
-            Truth::No => false,
-        };
-        if !speaks(&self.matcher, self.effect) {
-            return None;
-        }
-        let own = self.matcher.criteria();
-        let excepted = self.effect.inverted();
-        let met = self.exceptions.iter().filter(|exception| speaks(exception, excepted));
-        match met.map(|exception| own.and(exception.criteria()).count()).max() {
-            Some(narrow) => Some(Verdict { effect: excepted, narrow, excepted: true }),
-            None => Some(Verdict { effect: self.effect, narrow: own.count(), excepted: false }),
+/// Of several truths the least counts.
+fn least(truths: impl Iterator<Item = Truth>) -> Truth {
+    let mut least = Truth::Yes;
+    for truth in truths {
+        least = least.min(truth);
+        if least == Truth::No {
+            break;
         }
     }
-
-    /// Returns how narrow the rule is where none of its exceptions matches.
-    pub(super) fn narrow(&self) -> u32 {
-        self.matcher.criteria().count()
-    }
+    least
 }

@@ -9,38 +9,13 @@ use signpost_proto::consent::v1::{self as proto, consent_service_server::Consent
 use tonic::{Request, Response, Status};
 
 use super::{Service, own, position};
-use crate::{
-    convert::{self, Question},
-    domain::{self, Directive, Requester, Snapshot},
-    error::Error,
-};
+use crate::{convert, domain::Directive, error::Error};
 
 impl Service {
     /// Returns a directive that the caller may know of.
     async fn own_directive(&self, context: &Context, id: DirectiveId) -> Result<Directive, Error> {
         let directive = self.store.directive(id).await?;
         directive.filter(|d| own(context, &d.patient)).ok_or(Error::DirectiveUnknown)
-    }
-
-    /// Gathers all that a decision rests on.
-    async fn snapshot(
-        &self,
-        context: &Context,
-        question: &Question,
-    ) -> Result<(Requester, Snapshot, i64), Status> {
-        let requester = convert::requester(context)?;
-        let now_us = self.now_us();
-        let standing = self.store.standing(&question.records, now_us).await?;
-        let rules = standing.directives.into_iter().map(Into::into);
-        let mut snapshot = Snapshot::new(rules, self.network_default, now_us);
-        if let Some(id) = question.session_id {
-            let caller = &context.caller;
-            let session = self.store.session(id).await?;
-            let serves = session
-                .is_some_and(|s| s.serves(question.person_id, &caller.member_id, &caller.user, now_us));
-            snapshot.emergency = Some(if serves { id } else { return Err(Error::SessionInvalid.into()) });
-        }
-        Ok((requester, snapshot, standing.epoch))
     }
 }
 
@@ -68,6 +43,9 @@ impl ConsentService for Service {
         }
         self.changing_directive(&context, "CreateDirective", &directive, &request_id).await?;
         let directive = self.store.create_directive(&directive, attempt.as_ref()).await?;
+        if directive.may_deny() {
+            self.settle().await;
+        }
         Ok(Response::new(proto::CreateDirectiveResponse { directive: Some(directive.into()) }))
     }
 
@@ -112,6 +90,7 @@ impl ConsentService for Service {
         let directive = self.own_directive(&context, id).await?;
         self.changing_directive(&context, "RevokeDirective", &directive, &request_id).await?;
         let directive = self.store.revoke_directive(id, self.now_us()).await?;
+        self.settle().await;
         Ok(Response::new(proto::RevokeDirectiveResponse { directive: Some(directive.into()) }))
     }
 
@@ -120,14 +99,7 @@ impl ConsentService for Service {
         request: Request<proto::DecideRequest>,
     ) -> Result<Response<proto::DecideResponse>, Status> {
         let context = Context::of(&request)?;
-        let question = Question::try_from(request.into_inner())?;
-        let (requester, snapshot, epoch) = self.snapshot(&context, &question).await?;
-        let decisions = domain::decide(&snapshot, &requester, &question.documents);
-        Ok(Response::new(proto::DecideResponse {
-            decisions: decisions.into_iter().map(Into::into).collect(),
-            policy_version: snapshot.policy_version.to_owned(),
-            epoch,
-        }))
+        Ok(Response::new(self.decide_all(&context, request.into_inner()).await?))
     }
 
     async fn explain_decision(
@@ -135,12 +107,11 @@ impl ConsentService for Service {
         request: Request<proto::ExplainDecisionRequest>,
     ) -> Result<Response<proto::ExplainDecisionResponse>, Status> {
         let context = Context::of(&request)?;
-        let question = Question::try_from(request.into_inner())?;
-        let (requester, snapshot, _) = self.snapshot(&context, &question).await?;
-        let document =
-            question.documents.first().ok_or_else(|| status::invalid("document", "must be set"))?;
-        let (decision, rules) = domain::explain(&snapshot, &requester, document);
-        let rules = rules.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ExplainDecisionResponse { decision: Some(decision.into()), rules }))
+        let request = request.into_inner();
+        let explained = match request.decision_id.as_str() {
+            "" => self.explain_now(&context, request).await?,
+            _ => self.explain_past(&context, request).await?,
+        };
+        Ok(Response::new(explained))
     }
 }

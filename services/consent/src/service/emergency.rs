@@ -58,6 +58,7 @@ impl EmergencyAccessService for Service {
         let session = self.known_session(id, |s| s.opened_by(&caller.member_id, &caller.user)).await?;
         self.changing_session(&context, "CloseEmergencyAccess", &session, &request_id).await?;
         let session = self.store.close_session(id, self.now_us()).await?;
+        self.settle().await;
         Ok(Response::new(proto::CloseEmergencyAccessResponse { session: Some(session.into()) }))
     }
 
@@ -68,7 +69,7 @@ impl EmergencyAccessService for Service {
         let context = Context::of(&request)?;
         let proto::ListEmergencyReviewsRequest { include_completed, page_size, page_token } =
             request.into_inner();
-        let member_id = convert::requester(&context)?.member_id;
+        let member_id = convert::member_id(&context)?;
         let member_id = (!context.operator).then_some(&member_id);
         let limit = page::size(page_size)?;
         let query = format!("reviews {member_id:?} {include_completed}");

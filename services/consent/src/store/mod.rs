@@ -1,4 +1,4 @@
-//! Where directives and emergency sessions are kept. Every method is one transaction.
+//! Where directives, emergency sessions, policies and past decisions are kept. Every method is one transaction.
 //!
 //! Directives hang on members' own identifiers of patients, never on persons: what the index thinks of who is who
 //! may change, what a patient said at a member does not.
@@ -13,6 +13,7 @@ use sqlx::migrate::Migrator;
 use crate::domain::{Directive, Session, session::Review};
 pub use crate::error::Error;
 
+pub mod policy;
 pub mod postgres;
 pub mod sqlite;
 
@@ -25,14 +26,13 @@ pub const STANDING_MAX: i64 = 100;
 /// Where a page begins: the time of the row before it, and its id.
 pub type Position = (i64, String);
 
-/// What a decision on a patient rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Directives that were not revoked and have not ended.
-    pub directives: Vec<Directive>,
-    /// Changes whenever a directive on one of the records is created or revoked. It is never newer than
-    /// `directives`: who compares it before a release may decide once too often, and never once too little.
-    pub epoch: i64,
+/// Which state of things a decision rests on. Both numbers only ever grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// Grows whenever a directive on one of the records is created or revoked.
+    pub directives: i64,
+    /// The last activation of a policy; 0 as long as there was none.
+    pub policy: i64,
 }
 
 /// Opens the database of the consent service.
@@ -45,7 +45,7 @@ pub async fn open(location: &db::Location) -> Result<Box<dyn Store>, db::Error> 
 
 /// Keeps directives and emergency sessions.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: policy::Policies {
     /// Returns the id of what an earlier attempt of the same request made.
     async fn replayed(&self, attempt: &Attempt) -> Result<Option<String>, Error>;
 
@@ -70,8 +70,13 @@ pub trait Store: Send + Sync {
     /// Revokes a directive; the first revocation counts.
     async fn revoke_directive(&self, id: DirectiveId, now_us: i64) -> Result<Directive, Error>;
 
-    /// Returns what a decision on a patient with these records rests on; at most 200 records, each of them once.
-    async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Standing, Error>;
+    /// Returns which state of things holds for a patient with these records; at most 200, each of them once.
+    ///
+    /// Whoever reads directives and policy after it decides by that state or by a later one.
+    async fn epoch(&self, records: &[RecordRef]) -> Result<Epoch, Error>;
+
+    /// Returns the directives on these records that were not revoked and have not ended.
+    async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Vec<Directive>, Error>;
 
     /// Adds a session. The same attempt again returns what the first one made.
     async fn open_session(&self, session: &Session, attempt: Option<&Attempt>) -> Result<Session, Error>;

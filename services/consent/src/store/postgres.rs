@@ -3,6 +3,7 @@
 use signpost_common::db::postgres::{BEGIN, Db, Pools, keep_response, replayed};
 
 include!("sql.rs");
+include!("policies.rs");
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use signpost_common::{
 use signpost_proto::consent::v1::{EmergencyReason, ReviewOutcome};
 use sqlx::QueryBuilder;
 
-use super::{Error, Position, STANDING_MAX, Standing, Store};
+use super::{Epoch, Error, Position, STANDING_MAX, Store};
 use crate::{
     convert,
     domain::{Directive, Effect, Session, Validity, session::Review},
@@ -146,7 +146,8 @@ fn standing_query(explain: &str, records: &[RecordRef], now_us: i64) -> QueryBui
 
 fn epoch_query(explain: &str, records: &[RecordRef]) -> QueryBuilder<Db> {
     let mut query = about(explain, records);
-    query.push("SELECT CAST(COALESCE(SUM(epoch), 0) AS BIGINT)");
+    query.push("SELECT CAST(COALESCE(SUM(epoch), 0) AS BIGINT), ");
+    query.push("(SELECT COALESCE(MAX(sequence), 0) FROM policy_activation)");
     query.push(" FROM asked JOIN patient_epoch ON member_id = asked_member AND local_id = asked_local");
     query
 }
@@ -309,14 +310,15 @@ impl Store for SqlStore {
         Ok(directive)
     }
 
-    async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Standing, Error> {
-        let mut c = self.pools.read.acquire().await?;
-        // The epoch first: a directive that comes between the two statements is then decided on under the old epoch.
-        let (epoch,): (i64,) = epoch_query("", records).build_query_as().fetch_one(&mut *c).await?;
-        let rows: Vec<DirectiveRow> =
-            standing_query("", records, now_us).build_query_as().fetch_all(&mut *c).await?;
-        let directives = rows.into_iter().map(Directive::try_from).collect::<Result<_, _>>()?;
-        Ok(Standing { directives, epoch })
+    async fn epoch(&self, records: &[RecordRef]) -> Result<Epoch, Error> {
+        let (directives, policy) = epoch_query("", records).build_query_as().fetch_one(&self.pools.read).await?;
+        Ok(Epoch { directives, policy })
+    }
+
+    async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Vec<Directive>, Error> {
+        let mut query = standing_query("", records, now_us);
+        let rows: Vec<DirectiveRow> = query.build_query_as().fetch_all(&self.pools.read).await?;
+        Ok(rows.into_iter().map(Directive::try_from).collect::<Result<_, _>>()?)
     }
 
     async fn open_session(&self, session: &Session, attempt: Option<&Attempt>) -> Result<Session, Error> {

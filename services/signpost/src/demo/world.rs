@@ -72,7 +72,7 @@ impl World {
             ..Config::default()
         };
         // Nothing is shared unless the patient permits it, or an emergency demands it.
-        config.consent.network_default = signpost_consent::domain::NetworkDefault::OptIn;
+        config.consent.network_default = signpost_consent::document::NetworkDefault::OptIn;
         let exchange = wiring::start(&config, &[]).await?;
         let endpoint = format!("https://{}", exchange.address);
         let (mut sources, mut clients) = (vec![], vec![]);

@@ -1,7 +1,16 @@
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
+use signpost_common::id::{MemberId, SessionId};
+use signpost_proto::{
+    common::v1::{PurposeOfUse, Role},
+    consent::v1::EmergencyReason,
+};
+
 use super::*;
-use crate::domain::rule::{Matcher, Validity};
+use crate::{
+    document::NetworkDefault,
+    domain::{Criterion, Matcher, Relationship, Requester, Validity, explain},
+};
 
 const NOW_US: i64 = 1_000;
 
@@ -10,13 +19,14 @@ fn member(id: &str) -> MemberId {
 }
 
 fn asks(member_id: &str, purpose: PurposeOfUse) -> Requester {
-    Requester { member_id: member(member_id), role: Role::Physician, purpose }
+    Requester { member_id: member(member_id), role: Role::Physician, purpose, relationships: vec![] }
 }
 
 fn document() -> DocumentFacts {
     DocumentFacts {
         id: DocumentId::generate(),
         custodian: member("west"),
+        author: Some("West Hospital".into()),
         type_code: Some("34133-9".into()),
         class_code: Some("11503-0".into()),
         labels: vec!["N".into()],
@@ -25,21 +35,11 @@ fn document() -> DocumentFacts {
 }
 
 fn directive(id: &str, effect: Effect, matcher: Matcher) -> Rule {
-    Rule {
-        id: id.into(),
-        layer: Layer::Patient,
-        record: Some(record("home")),
-        effect,
-        matcher,
-        exceptions: vec![],
-        overridable: false,
-        validity: Validity::default(),
-        created_us: 0,
-    }
+    Rule { record: Some(record("home")), matcher, ..Rule::new(id, Layer::Patient, effect) }
 }
 
-fn record(member_id: &str) -> signpost_common::id::RecordRef {
-    signpost_common::id::RecordRef::new(member(member_id), "1").unwrap()
+fn record(member_id: &str) -> RecordRef {
+    RecordRef::new(member(member_id), "1").unwrap()
 }
 
 fn permit(id: &str, matcher: Matcher) -> Rule {
@@ -55,21 +55,29 @@ fn everything() -> Matcher {
 }
 
 fn from(member_id: &str) -> Matcher {
-    Matcher { requesters: vec![member(member_id)], ..everything() }
+    Matcher::new([Criterion::Requesters(vec![member(member_id)])])
 }
 
 fn labelled(label: &str) -> Matcher {
-    Matcher { labels: vec![label.into()], ..everything() }
+    Matcher::new([Criterion::Labels(vec![label.into()])])
 }
 
-fn one(snapshot: &Snapshot, requester: &Requester, document: &DocumentFacts) -> Decision {
-    decide(snapshot, requester, std::slice::from_ref(document)).remove(0)
+fn from_labelled(member_id: &str, label: &str) -> Matcher {
+    Matcher::new([Criterion::Requesters(vec![member(member_id)]), Criterion::Labels(vec![label.into()])])
+}
+
+fn asked(requester: Requester, emergency: bool) -> Request {
+    let reason = EmergencyReason::Unconscious;
+    let emergency = if emergency { Emergency::Open(SessionId::generate(), reason) } else { Emergency::None };
+    Request { requester, now_us: NOW_US, emergency }
 }
 
 /// Decides for treatment, asked by `north`, of an ordinary document, unless told otherwise.
 struct Situation {
     rules: Vec<Rule>,
     network: NetworkDefault,
+    /// Instead of that of the network.
+    policy: Option<Policy>,
     requester: Requester,
     document: DocumentFacts,
     emergency: bool,
@@ -79,6 +87,7 @@ fn given(rules: &[Rule]) -> Situation {
     Situation {
         rules: rules.to_vec(),
         network: NetworkDefault::OptOut,
+        policy: None,
         requester: asks("north", PurposeOfUse::Treat),
         document: document(),
         emergency: false,
@@ -88,6 +97,10 @@ fn given(rules: &[Rule]) -> Situation {
 impl Situation {
     fn opt_in(self) -> Self {
         Self { network: NetworkDefault::OptIn, ..self }
+    }
+
+    fn under(self, rules: &[Rule]) -> Self {
+        Self { policy: Some(Policy::new("test".into(), rules.to_vec(), vec!["OWN".into()])), ..self }
     }
 
     fn asked_by(self, member_id: &str) -> Self {
@@ -112,9 +125,9 @@ impl Situation {
     }
 
     fn decision(&self) -> Decision {
-        let mut snapshot = Snapshot::new(self.rules.clone(), self.network, NOW_US);
-        snapshot.emergency = self.emergency.then(SessionId::generate);
-        one(&snapshot, &self.requester, &self.document)
+        let request = asked(self.requester.clone(), self.emergency);
+        let policy = self.policy.clone().unwrap_or_else(|| self.network.policy());
+        decide(&policy, &self.rules, &request, std::slice::from_ref(&self.document)).remove(0)
     }
 
     #[track_caller]
@@ -174,12 +187,12 @@ fn a_directive_speaks_of_what_it_matches_only() {
     given(&no_psychiatry).label("PSY").denies("no-psy");
     given(&no_psychiatry).label("N").permits("network:opt-out");
 
-    let research = Matcher { purposes: vec![PurposeOfUse::Hresch], ..everything() };
+    let research = Matcher::new([Criterion::Purposes(vec![PurposeOfUse::Hresch])]);
     let research = [permit("research", research)];
     given(&research).purpose(PurposeOfUse::Hresch).permits("research");
     given(&research).purpose(PurposeOfUse::Hpaymt).denies("default:deny");
 
-    let no_nurses = [deny("no-nurses", Matcher { roles: vec![Role::Nurse], ..everything() })];
+    let no_nurses = [deny("no-nurses", Matcher::new([Criterion::Roles(vec![Role::Nurse])]))];
     given(&no_nurses).role(Role::Nurse).denies("no-nurses");
     given(&no_nurses).permits("network:opt-out");
 }
@@ -187,20 +200,20 @@ fn a_directive_speaks_of_what_it_matches_only() {
 #[test]
 fn an_exception_inverts_its_parent_where_it_matches() {
     let mut only_north = deny("only-north", labelled("PSY"));
-    only_north.exceptions = vec![from("north")];
+    only_north.exceptions = vec![from("north").into()];
     given(&[only_north.clone()]).label("PSY").asked_by("north").permits("only-north");
     given(&[only_north.clone()]).label("PSY").asked_by("south").denies("only-north");
     given(&[only_north]).label("N").asked_by("south").permits("network:opt-out");
 
     let mut not_psychiatry = permit("all-but-psy", everything());
-    not_psychiatry.exceptions = vec![labelled("PSY")];
+    not_psychiatry.exceptions = vec![labelled("PSY").into()];
     given(&[not_psychiatry.clone()]).opt_in().permits("all-but-psy");
     given(&[not_psychiatry]).opt_in().label("PSY").denies("all-but-psy");
 }
 
 #[test]
 fn a_period_includes_its_beginning_and_not_its_end() {
-    let period = |from, to| Matcher { service_from_us: Some(from), service_to_us: Some(to), ..everything() };
+    let period = |from, to| Matcher::new([Criterion::Period { from_us: Some(from), to_us: Some(to) }]);
     given(&[deny("then", period(500, 501))]).denies("then");
     given(&[deny("then", period(400, 500))]).permits("network:opt-out");
     given(&[deny("then", period(501, 900))]).permits("network:opt-out");
@@ -209,24 +222,26 @@ fn a_period_includes_its_beginning_and_not_its_end() {
 #[test]
 fn what_is_not_known_of_a_document_counts_for_a_denial_and_not_for_a_permit() {
     let matchers = [
-        Matcher { service_from_us: Some(0), ..everything() },
-        Matcher { type_codes: vec!["a".into()], ..everything() },
-        Matcher { class_codes: vec!["a".into()], ..everything() },
+        Matcher::new([Criterion::Period { from_us: Some(0), to_us: None }]),
+        Matcher::new([Criterion::TypeCodes(vec!["a".into()])]),
+        Matcher::new([Criterion::ClassCodes(vec!["a".into()])]),
+        Matcher::new([Criterion::Authors(vec!["a".into()])]),
     ];
     for matcher in matchers {
         let bare = |rule: Rule| {
             let mut situation = given(&[rule]);
             let facts = &mut situation.document;
-            (facts.service_start_us, facts.type_code, facts.class_code) = (None, None, None);
+            (facts.service_start_us, facts.type_code) = (None, None);
+            (facts.class_code, facts.author) = (None, None);
             situation
         };
         bare(deny("no", matcher.clone())).denies("no");
         bare(permit("yes", matcher.clone())).opt_in().denies("network:opt-in");
         let mut but = deny("no", everything());
-        but.exceptions = vec![matcher.clone()];
+        but.exceptions = vec![matcher.clone().into()];
         bare(but).denies("no");
         let mut but = permit("yes", everything());
-        but.exceptions = vec![matcher];
+        but.exceptions = vec![matcher.into()];
         bare(but).opt_in().denies("yes");
     }
 }
@@ -234,7 +249,7 @@ fn what_is_not_known_of_a_document_counts_for_a_denial_and_not_for_a_permit() {
 #[test]
 fn a_permit_at_one_member_does_not_undo_a_denial_at_another() {
     let denial = deny("home", everything());
-    let narrow = Matcher { labels: vec!["N".into()], ..from("north") };
+    let narrow = from_labelled("north", "N");
     let elsewhere = Rule { record: Some(record("north")), created_us: 99, ..permit("elsewhere", narrow) };
     given(&[denial.clone(), elsewhere.clone()]).denies("home");
     given(std::slice::from_ref(&elsewhere)).opt_in().permits("elsewhere");
@@ -243,14 +258,9 @@ fn a_permit_at_one_member_does_not_undo_a_denial_at_another() {
 }
 
 #[test]
-fn labels_are_the_same_in_any_case() {
-    given(&[deny("no", labelled("psy"))]).label("PSY").denies("no");
-}
-
-#[test]
 fn the_narrower_directive_wins_then_the_newer_then_the_denial() {
     let broad = Rule { created_us: 9, ..deny("broad", from("north")) };
-    let narrow = permit("narrow", Matcher { labels: vec!["N".into()], ..from("north") });
+    let narrow = permit("narrow", from_labelled("north", "N"));
     given(&[broad.clone(), narrow.clone()]).permits("narrow");
     given(&[broad.clone(), narrow]).label("R").denies("broad");
 
@@ -266,7 +276,7 @@ fn an_emergency_goes_past_denials_that_are_marked_and_no_others() {
     let hard = deny("hard", labelled("PSY"));
     given(&soft).could_in_an_emergency(true).denies("soft");
     given(&soft).emergency().permits("network:opt-out");
-    given(&soft).opt_in().emergency().permits("network:opt-in");
+    given(&soft).opt_in().emergency().permits("network:emergency");
     given(&[soft[0].clone(), hard.clone()]).label("PSY").could_in_an_emergency(false).denies("hard");
     given(&[soft[0].clone(), hard]).label("PSY").emergency().denies("hard");
 
@@ -287,27 +297,114 @@ fn a_directive_holds_in_its_time() {
 }
 
 #[test]
+fn a_label_that_the_policy_does_not_know_denies() {
+    given(&[permit("yes", everything())]).label("XYZZY").denies("default:unknown-label");
+    given(&[permit("yes", everything())]).label("XYZZY").emergency().denies("default:unknown-label");
+    let rules = [Rule::new("network:all", Layer::Network, Effect::Permit)];
+    given(&[]).under(&rules).label("OWN").permits("network:all");
+}
+
+fn part_2() -> Vec<Rule> {
+    let notice = Obligation::RedisclosureNotice("not to be passed on".into());
+    let consent = Matcher::new([Criterion::Consent]);
+    let reasons = vec![EmergencyReason::Unconscious];
+    let emergency = Exception {
+        matcher: Matcher::new([Criterion::Emergency(reasons)]),
+        obligations: vec![Obligation::Notify(crate::domain::Party::Patient)],
+    };
+    vec![
+        Rule {
+            matcher: labelled("ETH"),
+            exceptions: vec![consent.into(), emergency],
+            obligations: vec![notice],
+            ..Rule::new("statutory:part-2", Layer::Statutory, Effect::Deny)
+        },
+        Rule::new("network:all", Layer::Network, Effect::Permit),
+    ]
+}
+
+#[test]
+fn law_denies_before_the_patient_and_the_network_are_asked() {
+    let rules = part_2();
+    given(&[]).under(&rules).permits("network:all");
+    given(&[]).under(&rules).label("ETH").could_in_an_emergency(true).denies("statutory:part-2");
+    let research = given(&[]).under(&rules).label("ETH").purpose(PurposeOfUse::Hresch);
+    research.could_in_an_emergency(false).denies("statutory:part-2");
+    given(&[permit("yes", labelled("ETH"))]).under(&rules).label("ETH").permits("yes");
+    given(&[permit("yes", labelled("N"))]).under(&rules).label("ETH").denies("statutory:part-2");
+    given(&[]).under(&rules).label("ETH").emergency().permits("network:all");
+    // What law no longer forbids, the patient may.
+    given(&[deny("no", everything())]).under(&rules).label("ETH").emergency().denies("no");
+}
+
+#[test]
+fn no_mark_makes_law_yield() {
+    let law = Rule { overridable: true, ..Rule::new("statutory:no", Layer::Statutory, Effect::Deny) };
+    let rules = [law, Rule::new("network:all", Layer::Network, Effect::Permit)];
+    given(&[permit("yes", everything())]).under(&rules).emergency().denies("statutory:no");
+}
+
+#[test]
+fn what_every_rule_that_speaks_asks_for_accompanies_the_release() {
+    let duties = |situation: Situation| -> Vec<&str> {
+        situation.decision().obligations.iter().map(Obligation::kind).collect()
+    };
+    let rules = part_2();
+    assert_eq!(duties(given(&[]).under(&rules)), [""; 0]);
+    assert_eq!(duties(given(&[]).under(&rules).label("ETH")), [""; 0], "denied");
+    let consented = given(&[permit("yes", labelled("ETH"))]).under(&rules).label("ETH");
+    assert_eq!(duties(consented), ["REDISCLOSURE_NOTICE"]);
+    let emergency = given(&[]).under(&rules).label("ETH").emergency();
+    assert_eq!(duties(emergency), ["REDISCLOSURE_NOTICE", "NOTIFY"]);
+}
+
+#[test]
+fn an_exception_of_the_network_takes_its_rule_back() {
+    let but_nurses = |effect| Rule {
+        exceptions: vec![Matcher::new([Criterion::Roles(vec![Role::Nurse])]).into()],
+        ..Rule::new("network:but-nurses", Layer::Network, effect)
+    };
+    let denial = [but_nurses(Effect::Deny)];
+    given(&[]).under(&denial).denies("network:but-nurses");
+    given(&[]).under(&denial).role(Role::Nurse).denies("default:deny");
+    let permit = [but_nurses(Effect::Permit)];
+    given(&[]).under(&permit).permits("network:but-nurses");
+    given(&[]).under(&permit).role(Role::Nurse).denies("default:deny");
+}
+
+#[test]
+fn a_relationship_is_what_the_requester_has() {
+    let own = Criterion::Relationships(vec![Relationship::Treating]);
+    let rules =
+        [Rule { matcher: Matcher::new([own]), ..Rule::new("network:own", Layer::Network, Effect::Permit) }];
+    let mut asked = given(&[]).under(&rules);
+    asked.requester.relationships = vec![Relationship::Treating];
+    asked.permits("network:own");
+    given(&[]).under(&rules).denies("default:deny");
+}
+
+#[test]
 fn an_explanation_names_every_rule_in_the_order_of_trial() {
     let soft = Rule { overridable: true, ..deny("soft", from("north")) };
-    let gone = Rule {
-        validity: Validity { revoked_us: Some(1), ..Validity::default() },
-        ..deny("gone", everything())
-    };
+    let validity = Validity { revoked_us: Some(1), ..Validity::default() };
+    let gone = Rule { validity, ..deny("gone", everything()) };
     let other = deny("other", from("south"));
-    let mut snapshot = Snapshot::new([gone, other, soft], NetworkDefault::OptOut, NOW_US);
-    snapshot.emergency = Some(SessionId::generate());
-    let (decision, explained) = explain(&snapshot, &asks("north", PurposeOfUse::Treat), &document());
+    let request = asked(asks("north", PurposeOfUse::Treat), true);
+    let policy = Policy::new("test".into(), part_2(), vec![]);
+    let (decision, explained) = explain(&policy, &[gone, other, soft], &request, &document());
     assert_eq!(decision.effect, Effect::Permit);
     let told: Vec<_> =
         explained.iter().map(|e| (e.rule_id.as_str(), e.decided, e.sentence.as_str())).collect();
     assert_eq!(
         told,
         [
-            ("other", false, "The patient's directive does not speak of this request."),
+            ("statutory:part-2", false, "The law's rule speaks of other labels."),
             ("soft", false, "The patient's directive denies it, and emergency access goes past it."),
             ("gone", false, "The patient's directive is not in force."),
-            ("network:opt-out", true, "The network's policy permits it, and decides."),
-            ("default:deny", false, "The last resort denies it, and a rule before it decides."),
+            ("other", false, "The patient's directive speaks of other organisations."),
+            ("network:all", true, "The network's rule permits it, and decides."),
+            ("default:deny", false, "A rule before the last resort decides."),
+            ("default:unknown-label", false, "The policy knows every label of the document."),
         ]
     );
 }
@@ -319,27 +416,62 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
     let roles = vec(select(vec![Role::Physician, Role::Nurse]), 0..2);
     let period = (option::of(400..600_i64), option::of(400..600_i64));
     (members(), members(), roles, purposes, texts(&["a", "b"]), texts(&["N", "PSY"]), period).prop_map(
-        |(requesters, custodians, roles, purposes, type_codes, labels, (service_from_us, service_to_us))| {
-            Matcher {
-                requesters,
-                custodians,
-                roles,
-                purposes,
-                type_codes,
-                labels,
-                service_from_us,
-                service_to_us,
-                ..Matcher::default()
-            }
+        |(requesters, custodians, roles, purposes, type_codes, labels, (from_us, to_us))| {
+            Matcher::new([
+                Criterion::Requesters(requesters),
+                Criterion::Custodians(custodians),
+                Criterion::Roles(roles),
+                Criterion::Purposes(purposes),
+                Criterion::TypeCodes(type_codes),
+                Criterion::Labels(labels),
+                Criterion::Period { from_us, to_us },
+            ])
         },
     )
+}
+
+/// Rules of a policy: law and the network's, which may look at consent and emergencies.
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let special = select(vec![
+        None,
+        Some(Criterion::Consent),
+        Some(Criterion::Emergency(vec![EmergencyReason::Unconscious])),
+    ]);
+    let matcher = (any_matcher(), special)
+        .prop_map(|(matcher, special)| Matcher::new(matcher.criteria().iter().cloned().chain(special)))
+        .boxed();
+    let rule = (any::<bool>(), any::<bool>(), matcher.clone(), vec(matcher, 0..2), any::<bool>());
+    let rules = vec(rule, 0..6).prop_map(|rows| {
+        let read = |(at, (is_law, permits, matcher, exceptions, overridable)): (
+            usize,
+            (bool, bool, _, Vec<Matcher>, _),
+        )| {
+            let (layer, effect) = match (is_law, permits) {
+                (true, _) => (Layer::Statutory, Effect::Deny),
+                (false, true) => (Layer::Network, Effect::Permit),
+                (false, false) => (Layer::Network, Effect::Deny),
+            };
+            let exceptions =
+                exceptions.into_iter().filter(|e| !e.is_everything()).map(Exception::from).collect();
+            Rule {
+                matcher,
+                exceptions,
+                overridable,
+                ..Rule::new(&format!("{}:{at}", layer.name()), layer, effect)
+            }
+        };
+        Policy::new("any".into(), rows.into_iter().enumerate().map(read).collect(), vec![])
+    });
+    let shipped =
+        select(vec![NetworkDefault::OptIn, NetworkDefault::OptOut]).prop_map(NetworkDefault::policy);
+    prop_oneof![rules, shipped]
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
     let effect = select(vec![Effect::Permit, Effect::Deny]);
     (0..1000_u32, effect, any_matcher(), vec(any_matcher(), 0..2), any::<bool>(), 0..4_i64).prop_map(
         |(id, effect, matcher, exceptions, overridable, created_us)| Rule {
-            exceptions,
+            exceptions: exceptions.into_iter().map(Exception::from).collect(),
             overridable,
             created_us,
             ..directive(&id.to_string(), effect, matcher)
@@ -363,16 +495,33 @@ fn any_document() -> impl Strategy<Value = DocumentFacts> {
 
 prop_compose! {
     fn any_case()(
+        policy in any_policy(),
         rules in vec(any_rule(), 0..8),
-        network in select(vec![NetworkDefault::OptIn, NetworkDefault::OptOut]),
         emergency in any::<bool>(),
         role in select(vec![Role::Physician, Role::Nurse, Role::Unspecified]),
         purpose in select(vec![PurposeOfUse::Treat, PurposeOfUse::Btg, PurposeOfUse::Hresch]),
         documents in vec(any_document(), 1..8),
-    ) -> (Snapshot, Requester, Vec<DocumentFacts>) {
-        let mut snapshot = Snapshot::new(rules, network, NOW_US);
-        snapshot.emergency = emergency.then(SessionId::generate);
-        (snapshot, Requester { role, ..asks("north", purpose) }, documents)
+    ) -> Case {
+        let request = asked(Requester { role, ..asks("north", purpose) }, emergency);
+        Case { policy, rules, request, documents }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    policy: Policy,
+    rules: Vec<Rule>,
+    request: Request,
+    documents: Vec<DocumentFacts>,
+}
+
+impl Case {
+    fn decide(&self) -> Vec<Decision> {
+        decide(&self.policy, &self.rules, &self.request, &self.documents)
+    }
+
+    fn in_emergency(&self, emergency: bool) -> Self {
+        Self { request: asked(self.request.requester.clone(), emergency), ..self.clone() }
     }
 }
 
@@ -382,70 +531,84 @@ fn permitted(decisions: &[Decision]) -> Vec<DocumentId> {
 
 proptest! {
     #[test]
-    fn a_denial_more_never_permits_more((snapshot, requester, documents) in any_case(), more in any_rule()) {
-        let before = permitted(&decide(&snapshot, &requester, &documents));
-        let mut with = snapshot;
-        with.rules.push(Rule { effect: Effect::Deny, exceptions: vec![], ..more });
-        let after = permitted(&decide(&with, &requester, &documents));
+    fn a_denial_more_never_permits_more(case in any_case(), more in any_rule(), layer in 0..3_usize) {
+        let before = permitted(&case.decide());
+        let more = Rule { effect: Effect::Deny, exceptions: vec![], ..more };
+        let mut with = case;
+        match layer {
+            0 => with.rules.push(more),
+            1 => with.policy.rules.push(Rule { layer: Layer::Network, record: None, ..more }),
+            _ => with.policy.rules.push(Rule { layer: Layer::Statutory, record: None, ..more }),
+        }
+        let after = permitted(&with.decide());
         prop_assert!(after.iter().all(|id| before.contains(id)));
     }
 
     #[test]
-    fn the_order_of_rules_does_not_matter((snapshot, requester, documents) in any_case(), turn in 0..8_usize) {
-        let mut turned = snapshot.clone();
-        turned.rules.reverse();
-        let turn = turn % turned.rules.len();
-        turned.rules.rotate_left(turn);
-        let decided = decide(&snapshot, &requester, &documents);
-        prop_assert_eq!(decided, decide(&turned, &requester, &documents));
+    fn the_order_of_rules_does_not_matter(case in any_case(), turn in 0..8_usize) {
+        let mut turned = case.clone();
+        for rules in [&mut turned.rules, &mut turned.policy.rules] {
+            rules.reverse();
+            let turn = turn % rules.len().max(1);
+            rules.rotate_left(turn);
+        }
+        prop_assert_eq!(case.decide(), turned.decide());
     }
 
     #[test]
-    fn a_rule_that_does_not_hold_has_no_effect(
-        (snapshot, requester, documents) in any_case(),
-        more in any_rule(),
-        revoked in any::<bool>(),
-    ) {
+    fn what_law_denies_nothing_permits(case in any_case(), law in any_matcher(), more in vec(any_rule(), 0..4)) {
+        let law = Rule {
+            matcher: law,
+            overridable: true,
+            ..Rule::new("statutory:law", Layer::Statutory, Effect::Deny)
+        };
+        let mut under_law = case;
+        under_law.policy.rules.push(law);
+        let denied: Vec<_> = under_law
+            .decide()
+            .into_iter()
+            .filter(|decision| decision.rule_ids == ["statutory:law"])
+            .map(|decision| decision.document)
+            .collect();
+        under_law.rules.extend(more);
+        let permitted = permitted(&under_law.in_emergency(true).decide());
+        prop_assert!(denied.iter().all(|id| !permitted.contains(id)));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_hold_has_no_effect(case in any_case(), more in any_rule(), revoked in any::<bool>()) {
         let validity = if revoked {
             Validity { revoked_us: Some(1), ..Validity::default() }
         } else {
             Validity { to_us: Some(NOW_US), ..Validity::default() }
         };
-        let decided = decide(&snapshot, &requester, &documents);
-        let mut with = snapshot;
+        let mut with = case.clone();
         with.rules.push(Rule { validity, ..more });
-        prop_assert_eq!(decided, decide(&with, &requester, &documents));
+        prop_assert_eq!(case.decide(), with.decide());
     }
 
     #[test]
-    fn without_a_mark_an_emergency_changes_nothing((snapshot, requester, documents) in any_case()) {
-        let mut calm = snapshot;
-        calm.rules.iter_mut().for_each(|rule| rule.overridable = false);
-        calm.emergency = None;
-        let mut emergency = calm.clone();
-        emergency.emergency = Some(SessionId::generate());
-        let decided = decide(&calm, &requester, &documents);
+    fn without_a_mark_an_emergency_changes_nothing(case in any_case(), opt_in in any::<bool>()) {
+        let mut calm = case.in_emergency(false);
+        calm.policy = if opt_in { NetworkDefault::OptIn.policy() } else { NetworkDefault::OptOut.policy() };
+        calm.rules.iter_mut().chain(&mut calm.policy.rules).for_each(|rule| rule.overridable = false);
+        let decided = calm.decide();
         prop_assert!(decided.iter().all(|d| !d.emergency_could_permit));
-        prop_assert_eq!(decided, decide(&emergency, &requester, &documents));
+        prop_assert_eq!(decided, calm.in_emergency(true).decide());
     }
 
     #[test]
-    fn an_emergency_permits_just_what_was_foretold((snapshot, requester, documents) in any_case()) {
-        let mut calm = snapshot;
-        calm.emergency = None;
-        let mut emergency = calm.clone();
-        emergency.emergency = Some(SessionId::generate());
-        let after = decide(&emergency, &requester, &documents);
-        for (before, after) in decide(&calm, &requester, &documents).iter().zip(after) {
-            let foretold = before.effect == Effect::Permit || before.emergency_could_permit;
-            prop_assert_eq!(foretold, after.effect == Effect::Permit);
+    fn an_emergency_permits_just_what_was_foretold(case in any_case()) {
+        let before = case.in_emergency(false).decide();
+        for (before, after) in before.iter().zip(case.in_emergency(true).decide()) {
+            prop_assert_eq!(before.emergency_could_permit, before.effect == Effect::Deny && after.effect == Effect::Permit);
         }
     }
 
     #[test]
-    fn an_explanation_names_the_rule_that_decides((snapshot, requester, documents) in any_case()) {
-        for document in &documents {
-            let (decision, explained) = explain(&snapshot, &requester, document);
+    fn an_explanation_names_the_rule_that_decides(case in any_case()) {
+        for document in &case.documents {
+            let (decision, explained) = explain(&case.policy, &case.rules, &case.request, document);
             let deciding: Vec<_> = explained.iter().filter(|e| e.decided).map(|e| e.rule_id.clone()).collect();
             prop_assert_eq!(&deciding, &decision.rule_ids);
         }

@@ -1,0 +1,88 @@
+//! What is asked: who, why, about whom, at which moment.
+
+use signpost_common::id::{MemberId, SessionId};
+use signpost_proto::{
+    common::v1::{PurposeOfUse, Role},
+    consent::v1::EmergencyReason,
+};
+
+use super::rule::DocumentFacts;
+
+/// Purposes for which care is given in an emergency.
+const EMERGENCY_PURPOSES: [PurposeOfUse; 3] = [PurposeOfUse::Treat, PurposeOfUse::Etreat, PurposeOfUse::Btg];
+
+/// Who asks, as the exchange verified it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// Organisation.
+    pub member_id: MemberId,
+    /// The user's role.
+    pub role: Role,
+    /// Why they ask.
+    pub purpose: PurposeOfUse,
+    /// What they are to the patient.
+    pub relationships: Vec<Relationship>,
+}
+
+/// What a requester is to a patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relationship {
+    /// The patient.
+    Myself,
+    /// Who acts for the patient: a parent, a guardian, a proxy.
+    Representative,
+    /// Somebody of an organisation that has a record of the patient.
+    Treating,
+}
+
+/// A question, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub requester: Requester,
+    /// The moment, microseconds since 1970.
+    pub now_us: i64,
+    /// Emergency access.
+    pub emergency: Emergency,
+}
+
+/// Whether emergency access is open for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emergency {
+    /// It is not.
+    None,
+    /// A session serves this requester on this person.
+    Open(SessionId, EmergencyReason),
+    /// As if a session were open, with whatever reason is needed: what could be seen in an emergency?
+    Supposed,
+}
+
+impl Request {
+    /// True when role and purpose are known; nothing is permitted without.
+    pub(super) fn is_complete(&self) -> bool {
+        self.requester.role != Role::Unspecified && self.requester.purpose != PurposeOfUse::Unspecified
+    }
+
+    /// True when emergency access has an effect: it is open, and the purpose is one of care.
+    pub(super) fn is_emergency(&self) -> bool {
+        self.emergency != Emergency::None && self.may_override()
+    }
+
+    /// True when a session would have an effect for this requester.
+    pub(super) fn may_override(&self) -> bool {
+        EMERGENCY_PURPOSES.contains(&self.requester.purpose)
+    }
+
+    /// Returns the same question as if emergency access were open.
+    pub(super) fn supposed(&self) -> Self {
+        Self { emergency: Emergency::Supposed, ..self.clone() }
+    }
+}
+
+/// What criteria about a document look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) document: &'a DocumentFacts,
+    /// True when the patient's own directives permit it.
+    pub(super) consented: bool,
+}

@@ -1,0 +1,56 @@
+//! Keeps what was decided, behind the answers: many decisions in one transaction.
+
+use std::sync::Arc;
+
+use signpost_common::lifecycle::Lifecycle;
+use tokio::sync::mpsc;
+
+use crate::store::{Store, policy::Kept};
+
+/// Most decisions that wait to be kept; then answers wait too.
+const WAITING_MAX: usize = 1024;
+
+/// Most decisions of one transaction.
+const AT_ONCE_MAX: usize = 256;
+
+/// Takes decisions to be kept.
+#[derive(Clone)]
+pub(crate) struct Keeper(mpsc::Sender<Kept>);
+
+impl Keeper {
+    /// Begins to keep decisions, until every handle is gone.
+    pub(crate) fn new(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> Self {
+        let (sender, waiting) = mpsc::channel(WAITING_MAX);
+        lifecycle.spawn(keep(store, waiting, lifecycle.clone()));
+        Self(sender)
+    }
+
+    /// Hands over a decision. What was handed over less than a moment before a crash cannot be explained later; that it was
+    /// released is in the audit log all the same.
+    pub(crate) async fn keep(&self, kept: Kept) {
+        self.0.send(kept).await.ok();
+    }
+}
+
+async fn keep(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Kept>, lifecycle: Lifecycle) {
+    let stopping = lifecycle.stopping();
+    tokio::pin!(stopping);
+    let mut batch = vec![];
+    loop {
+        let received = tokio::select! {
+            received = waiting.recv_many(&mut batch, AT_ONCE_MAX) => received,
+            () = &mut stopping => {
+                // Calls under way may still decide; what they hand over in time is kept.
+                waiting.close();
+                waiting.recv_many(&mut batch, WAITING_MAX).await
+            }
+        };
+        if received == 0 {
+            return;
+        }
+        if let Err(error) = store.keep_decisions(&batch).await {
+            tracing::error!(%error, decisions = batch.len(), "decisions could not be kept to be explained later");
+        }
+        batch.clear();
+    }
+}
