@@ -177,6 +177,7 @@ async fn patients_see_who_looked() {
         custodian: "north".into(),
         released,
         rule_ids: vec![],
+        ..DocumentDisclosure::default()
     };
     let mut event = locate(user("coast-general", "dr.lee", Role::Physician).caller, "MRN-1");
     event.documents = vec![document("shown", true), document("hidden", false)];

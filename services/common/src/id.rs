@@ -83,6 +83,10 @@ uuid_id!(
     DecisionId
 );
 uuid_id!(
+    /// Something that a patient or a privacy officer is told.
+    NoticeId
+);
+uuid_id!(
     /// A review task of the index.
     TaskId
 );

@@ -6,7 +6,7 @@ use prost::Message;
 use prost_types::Timestamp;
 use signpost_common::{
     clock,
-    id::{self, DirectiveId, MemberId, PersonId, RecordRef, SessionId},
+    id::{self, DirectiveId, MemberId, NoticeId, PersonId, RecordRef, SessionId},
     rpc::{Context, status, status::invalid},
 };
 use signpost_proto::{
@@ -17,7 +17,9 @@ use tonic::Status;
 
 use crate::domain::{
     self, Criterion, Directive, DocumentFacts, Effect, Emergency, Explained, Matcher, Obligation,
-    Relationship, Request, Requester, Session, Validity, session,
+    Relationship, Request, Requester, Session, Validity,
+    notice::{Notice, Party},
+    session,
 };
 
 const LIST_MAX: usize = 64;
@@ -368,7 +370,7 @@ fn session_id(text: &str) -> Result<Option<SessionId>, Status> {
     }
 }
 
-fn records(all: Vec<RecordReference>) -> Result<Vec<RecordRef>, Status> {
+pub(crate) fn records(all: Vec<RecordReference>) -> Result<Vec<RecordRef>, Status> {
     if all.is_empty() || all.len() > RECORDS_MAX {
         return Err(invalid("patient_records", format!("must be 1 to {RECORDS_MAX}")));
     }
@@ -481,6 +483,26 @@ impl From<Explained> for proto::ExplainedRule {
         let Explained { rule_id, layer, matched, decided, sentence } = explained;
         Self { rule_id, layer: layer.name().to_owned(), matched, decided, explanation: sentence }
     }
+}
+
+/// Reads what a notice about a release says, apart from whom it is for: here the caller's organisation.
+pub(crate) fn release(
+    context: &Context,
+    from: &proto::RecordReleaseNoticesRequest,
+    now_us: i64,
+) -> Result<Notice, Status> {
+    let member_id = member_id(context)?;
+    Ok(Notice {
+        id: NoticeId::generate(),
+        party: Party::Member(member_id.clone()),
+        kind: proto::NoticeKind::Released,
+        member_id,
+        user: context.caller.user.clone(),
+        session: session_id(&from.emergency_session_id)?,
+        document: Some(parsed("document_id", &from.document_id)?),
+        created_us: now_us,
+        acknowledged_us: None,
+    })
 }
 
 /// Reads a session to open.

@@ -24,6 +24,14 @@ pub enum Error {
     /// The session does not serve this caller and this person now.
     #[error("the emergency session is not open for this user and this person")]
     SessionInvalid,
+    /// The user has opened emergency access as often as one may in a day.
+    #[error(
+        "you opened emergency access {0} times in the last 24 hours, which is all; ask your privacy officer"
+    )]
+    EmergencyQuota(u32),
+    /// There is no such notice, or it is for somebody else.
+    #[error("there is no such notice")]
+    NoticeUnknown,
     /// There is no such version of the policy.
     #[error("there is no such version of the policy")]
     PolicyUnknown,
@@ -57,6 +65,10 @@ impl From<Error> for Status {
             Error::PersonUnknown => status::not_found("PERSON_UNKNOWN", text),
             Error::SessionUnknown => status::not_found("SESSION_UNKNOWN", text),
             Error::SessionInvalid => status::precondition("EMERGENCY_SESSION_INVALID", text),
+            Error::EmergencyQuota(_) => {
+                status::error(tonic::Code::ResourceExhausted, "EMERGENCY_QUOTA", &text)
+            }
+            Error::NoticeUnknown => status::not_found("NOTICE_UNKNOWN", text),
             Error::PolicyUnknown => status::not_found("POLICY_UNKNOWN", text),
             Error::PolicyFirst => status::precondition("POLICY_FIRST", text),
             Error::PolicyBusy => status::error(tonic::Code::Aborted, "POLICY_BUSY", &text),

@@ -9,7 +9,7 @@ use signpost_common::{
 };
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
-    common::v1::Role,
+    common::v1::{RecordReference, Role},
 };
 use tonic::Status;
 
@@ -27,6 +27,7 @@ use crate::{
 mod consent;
 mod decide;
 mod emergency;
+mod notice;
 mod policy;
 
 /// How long a release may go on before consent is asked again.
@@ -42,6 +43,8 @@ pub(crate) struct Service {
     pub(crate) patients: Arc<dyn Patients>,
     pub(crate) clock: SharedClock,
     pub(crate) network_default: NetworkDefault,
+    /// Most sessions of emergency access that one user opens in a day; 0 for any number.
+    pub(crate) emergency_per_user_per_day: u32,
     pub(crate) rulebook: Arc<Rulebook>,
     pub(crate) keeper: Keeper,
 }
@@ -76,14 +79,14 @@ impl Service {
         self.audit.append(context, event).await
     }
 
-    /// Records a change of a session before it is made, under the person's records, so that patients find it.
+    /// Records a change of a session before it is made, under the person's records, so that patients find it; returns these.
     async fn changing_session(
         &self,
         context: &Context,
         method: &str,
         session: &Session,
         request_id: &str,
-    ) -> Result<(), Status> {
+    ) -> Result<Vec<RecordReference>, Status> {
         let person_id = session.person_id.to_string();
         let records = self.patients.records(context, person_id.clone()).await?.ok_or(Error::PersonUnknown)?;
         let event = Event {
@@ -92,12 +95,13 @@ impl Service {
             outcome: EventOutcome::Success.into(),
             object_id: session.id.to_string(),
             person_id,
-            patient_records: records,
+            patient_records: records.clone(),
             emergency_session_id: session.id.to_string(),
             request_id: request_id.to_owned(),
             ..Event::default()
         };
-        self.audit.append(context, event).await
+        self.audit.append(context, event).await?;
+        Ok(records)
     }
 }
 

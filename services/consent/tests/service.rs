@@ -124,7 +124,8 @@ impl Consent {
         let audit = client::in_process(Routes::new(AuditLogServiceServer::new(log.clone())));
         let (audit, clock) = (AuditTrail::new(audit, clock::system()), clock::system());
         let deps = Deps { audit, patients: Arc::new(Everyone), clock, lifecycle: Lifecycle::new() };
-        let config = Config { database: Location::Memory, network_default: NetworkDefault::OptOut };
+        let network_default = NetworkDefault::OptOut;
+        let config = Config { database: Location::Memory, network_default, emergency_per_user_per_day: 2 };
         Self { routes: signpost_consent::build(config, deps).await.unwrap(), log }
     }
 

@@ -9,7 +9,9 @@ use signpost_common::{
 use signpost_consent::{
     domain::{
         Criterion, Decision, Directive, DocumentFacts, Effect, Emergency, Matcher, Obligation, Relationship,
-        Request, Requester, Session, Validity, session::Review,
+        Request, Requester, Session, Validity,
+        notice::{Notice, Party},
+        session::Review,
     },
     store::{
         self, Error, STANDING_MAX, Store,
@@ -18,7 +20,7 @@ use signpost_consent::{
 };
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
-    consent::v1::{EmergencyReason, OpenEmergencyAccessRequest as Body, ReviewOutcome},
+    consent::v1::{EmergencyReason, NoticeKind, OpenEmergencyAccessRequest as Body, ReviewOutcome},
 };
 
 fn record(member_id: &str, local_id: &str) -> RecordRef {
@@ -73,6 +75,53 @@ async fn conforms(store: &dyn Store) {
     a_review_is_final_and_closes(store).await;
     policies_come_into_force_one_after_another(store).await;
     decisions_are_kept_whole(store).await;
+    who_is_told_takes_note(store).await;
+    emergency_access_has_a_quota(store).await;
+    an_overdue_review_is_told_once(store).await;
+}
+
+async fn who_is_told_takes_note(store: &dyn Store) {
+    let at = record("told", "p1");
+    let opened = session("told", 100);
+    let notices = Notice::opened(&opened, std::slice::from_ref(&at));
+    store.open_session(&opened, &notices, 0, None).await.unwrap();
+    let (patient, officers) = (Party::Patient(at), Party::Member("told".parse().unwrap()));
+    for party in [&patient, &officers] {
+        let told = store.notices(party, false, None, 9).await.unwrap();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].party == *party && told[0].session == Some(opened.id));
+        assert!(notices.contains(&told[0]), "every field comes back");
+        let noted = store.acknowledge(party, told[0].id, 200).await.unwrap();
+        assert_eq!(store.acknowledge(party, told[0].id, 300).await.unwrap(), noted, "the first time counts");
+        assert_eq!(store.notices(party, false, None, 9).await.unwrap(), []);
+        assert_eq!(store.notices(party, true, None, 9).await.unwrap(), [noted]);
+        assert_eq!(store.notices(party, true, Some(told[0].id), 9).await.unwrap(), []);
+    }
+    let others = store.acknowledge(&Party::Operator, notices[0].id, 1).await;
+    assert!(matches!(others, Err(Error::NoticeUnknown)));
+}
+
+async fn emergency_access_has_a_quota(store: &dyn Store) {
+    const DAY_US: i64 = 86_400_000_000;
+    for opened_us in [DAY_US, DAY_US + 1] {
+        store.open_session(&session("busy", opened_us), &[], 2, None).await.unwrap();
+    }
+    let third = store.open_session(&session("busy", DAY_US + 2), &[], 2, None).await;
+    assert!(matches!(third, Err(Error::EmergencyQuota(2))));
+    store.open_session(&session("busy", 2 * DAY_US), &[], 2, None).await.unwrap();
+}
+
+async fn an_overdue_review_is_told_once(store: &dyn Store) {
+    let late = Session { review_due_us: 500, ..session("late", 100) };
+    store.open_session(&late, &[], 0, None).await.unwrap();
+    while store.escalate(499).await.unwrap() > 0 {}
+    let officers = Party::Member("late".parse().unwrap());
+    assert_eq!(store.notices(&officers, true, None, 9).await.unwrap(), []);
+    assert_eq!(store.escalate(500).await.unwrap(), 1);
+    assert_eq!(store.escalate(600).await.unwrap(), 0);
+    let told = store.notices(&officers, true, None, 9).await.unwrap();
+    assert_eq!((told.len(), told[0].kind), (1, NoticeKind::ReviewOverdue));
+    assert_eq!(store.notices(&Party::Operator, true, None, 500).await.unwrap()[0].session, Some(late.id));
 }
 
 async fn policies_come_into_force_one_after_another(store: &dyn Store) {
@@ -273,17 +322,17 @@ async fn an_attempt_is_carried_out_once(store: &dyn Store) {
     assert!(matches!(other, Err(Error::Database(db::Error::RequestIdReused))));
 
     let again = attempt("s1", "one");
-    let first = store.open_session(&session("again", 1), Some(&again)).await.unwrap();
-    let second = store.open_session(&session("again", 2), Some(&again)).await.unwrap();
+    let first = store.open_session(&session("again", 1), &[], 0, Some(&again)).await.unwrap();
+    let second = store.open_session(&session("again", 2), &[], 0, Some(&again)).await.unwrap();
     assert_eq!(first.id, second.id);
 }
 
 async fn sessions_end_once(store: &dyn Store) {
-    let opened = store.open_session(&session("ends", 100), None).await.unwrap();
+    let opened = store.open_session(&session("ends", 100), &[], 0, None).await.unwrap();
     assert!(store.session(opened.id).await.unwrap().unwrap() == opened, "every field comes back");
     assert_eq!(store.close_session(opened.id, 200).await.unwrap().closed_us, Some(200));
     assert_eq!(store.close_session(opened.id, 300).await.unwrap().closed_us, Some(200));
-    let expired = store.open_session(&session("ends", 100), None).await.unwrap();
+    let expired = store.open_session(&session("ends", 100), &[], 0, None).await.unwrap();
     assert_eq!(store.close_session(expired.id, 1100).await.unwrap().closed_us, None);
     let unknown = SessionId::generate();
     assert_eq!(store.session(unknown).await.unwrap(), None);
@@ -294,10 +343,10 @@ async fn reviews_are_listed_oldest_first(store: &dyn Store) {
     let east = "east".parse().unwrap();
     let mut made = vec![];
     for opened_us in [10, 20, 20, 30] {
-        made.push(store.open_session(&session("east", opened_us), None).await.unwrap());
+        made.push(store.open_session(&session("east", opened_us), &[], 0, None).await.unwrap());
     }
     made.sort_by_key(|s| (s.opened_us, s.id.to_string()));
-    let elsewhere = store.open_session(&session("far", 15), None).await.unwrap();
+    let elsewhere = store.open_session(&session("far", 15), &[], 0, None).await.unwrap();
     let first = store.sessions(Some(&east), false, None, 2).await.unwrap();
     assert_eq!(first, made[..2]);
     let after = (first[1].opened_us, first[1].id.to_string());
@@ -311,7 +360,7 @@ async fn reviews_are_listed_oldest_first(store: &dyn Store) {
 }
 
 async fn a_review_is_final_and_closes(store: &dyn Store) {
-    let opened = store.open_session(&session("reviewed", 100), None).await.unwrap();
+    let opened = store.open_session(&session("reviewed", 100), &[], 0, None).await.unwrap();
     let review = Review { outcome: ReviewOutcome::NotJustified, note: "no".into(), by: "reviewed/po".into() };
     let done = store.review_session(opened.id, &review, 200).await.unwrap();
     assert_eq!(done.closed_us, Some(200));

@@ -11,7 +11,10 @@ use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page, 
 use signpost_proto::{
     audit::v1::{Event, EventOutcome},
     common::v1::RecordReference,
-    consent::v1::{DecideRequest, Decision, Effect, consent_service_client::ConsentServiceClient},
+    consent::v1::{
+        DecideRequest, DecideResponse, Decision, Effect, consent_service_client::ConsentServiceClient,
+        notice_service_client::NoticeServiceClient,
+    },
     directory::v1::{
         Endpoint, GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient,
     },
@@ -30,6 +33,7 @@ use tonic::{Code, Status};
 
 use crate::{
     convert,
+    duties::Duties,
     error::{self, Error},
 };
 
@@ -50,6 +54,7 @@ pub(crate) struct Clients {
     pub(crate) mpi: MasterPatientIndexServiceClient<Transport>,
     pub(crate) registry: DocumentRegistryServiceClient<Transport>,
     pub(crate) consent: ConsentServiceClient<Transport>,
+    pub(crate) notices: NoticeServiceClient<Transport>,
     pub(crate) directory: DirectoryServiceClient<Transport>,
     pub(crate) audit: AuditTrail,
     pub(crate) sources: Arc<Sources>,
@@ -67,11 +72,21 @@ pub(crate) struct Person {
 pub(crate) struct Decided {
     pub(crate) entry: DocumentEntry,
     pub(crate) decision: Decision,
+    /// Id under which consent explains the decision.
+    pub(crate) decision_id: String,
+    /// When consent must be asked again before a release goes on.
+    pub(crate) until: Instant,
 }
 
 impl Decided {
+    /// True when it may be released: it is permitted, and every obligation is one that can be discharged.
     pub(crate) fn permitted(&self) -> bool {
-        self.decision.effect() == Effect::Permit
+        self.decision.effect() == Effect::Permit && Duties::of(&self.decision).is_some()
+    }
+
+    /// Returns what must be done with a release; nothing of a document that may not be released.
+    pub(crate) fn duties(&self) -> Duties {
+        Duties::of(&self.decision).unwrap_or_default()
     }
 }
 
@@ -135,13 +150,15 @@ impl Clients {
         }
     }
 
-    /// Asks consent about documents of a person. A document without a decision counts as denied.
+    /// Asks consent about documents of a person, for the first time or again before their release. A document without a
+    /// decision counts as denied.
     pub(crate) async fn decide(
         &self,
         context: &Context,
         person: &Person,
         entries: Vec<DocumentEntry>,
         emergency_session_id: &str,
+        again: bool,
     ) -> Result<Vec<Decided>, Status> {
         if entries.is_empty() && emergency_session_id.is_empty() {
             return Ok(vec![]);
@@ -151,17 +168,31 @@ impl Clients {
             patient_records: person.records.clone(),
             documents: entries.iter().map(convert::facts).collect(),
             emergency_session_id: emergency_session_id.to_owned(),
-            again: false,
+            again,
         };
-        let response = self.consent.clone().decide(context.request(request)).await;
-        let decisions = response.map_err(error::of("consent service"))?.into_inner().decisions;
+        let (response, until) = self.ask_consent(context, request).await?;
+        let decision_id = response.decision_id;
         let mut decisions: HashMap<String, Decision> =
-            decisions.into_iter().map(|decision| (decision.document_id.clone(), decision)).collect();
+            response.decisions.into_iter().map(|decision| (decision.document_id.clone(), decision)).collect();
         let decided = |entry: DocumentEntry| {
             let decision = decisions.remove(&entry.document_id).unwrap_or_default();
-            Decided { entry, decision }
+            Decided { entry, decision, decision_id: decision_id.clone(), until }
         };
         Ok(entries.into_iter().map(decided).collect())
+    }
+
+    /// Asks consent, and says until when its answer is good for a release.
+    pub(crate) async fn ask_consent(
+        &self,
+        context: &Context,
+        request: DecideRequest,
+    ) -> Result<(DecideResponse, Instant), Status> {
+        // Before the question is sent: consent counts from when it answers, which is later.
+        let asked = Instant::now();
+        let response = self.consent.clone().decide(context.request(request)).await;
+        let response = response.map_err(error::of("consent service"))?.into_inner();
+        let until = asked + Duration::from_millis(response.lease_ms.into());
+        Ok((response, until))
     }
 
     /// Returns where an active member serves its documents; `None` when it serves none.

@@ -4,7 +4,7 @@ use signpost_common::rpc::{Context, status::invalid};
 use signpost_proto::{
     audit::v1::DocumentDisclosure,
     common::v1::RecordReference,
-    consent::v1::DocumentFacts,
+    consent::v1::{DocumentFacts, Obligation},
     locator::v1::{DocumentHeader, PersonMatch, PersonOutcome, Pointer},
     mpi::v1::{MatchOutcome, MatchPatientResponse},
     registry::v1::DocumentEntry,
@@ -33,15 +33,20 @@ pub(crate) fn facts(entry: &DocumentEntry) -> DocumentFacts {
 }
 
 pub(crate) fn disclosure(decided: &Decided) -> DocumentDisclosure {
+    let released = decided.permitted();
+    let duties = decided.decision.obligations.iter().filter(|_| released);
+    let kinds = duties.map(|obligation| obligation.kind.clone()).collect();
     DocumentDisclosure {
         document_id: decided.entry.document_id.clone(),
         custodian: custodian(&decided.entry),
-        released: decided.permitted(),
+        released,
         rule_ids: decided.decision.rule_ids.clone(),
+        obligations: kinds,
+        decision_id: decided.decision_id.clone(),
     }
 }
 
-pub(crate) fn pointer(rank: usize, ranked: Ranked) -> Pointer {
+pub(crate) fn pointer(rank: usize, ranked: Ranked, obligations: Vec<Obligation>) -> Pointer {
     let Ranked { entry, reasons } = ranked;
     Pointer {
         custodian: custodian(&entry),
@@ -56,6 +61,7 @@ pub(crate) fn pointer(rank: usize, ranked: Ranked) -> Pointer {
         sha256: entry.sha256.into(),
         rank: u32::try_from(rank + 1).unwrap_or(u32::MAX),
         rank_reasons: reasons,
+        obligations,
     }
 }
 
@@ -65,7 +71,9 @@ pub(crate) fn header(decided: &Decided) -> DocumentHeader {
         custodian: custodian(&decided.entry),
         mime_type: decided.entry.mime_type.clone(),
         size_bytes: decided.entry.size_bytes,
-        notices: decided.decision.obligations.iter().map(|obligation| obligation.value.clone()).collect(),
+        notices: decided.duties().notices,
+        obligations: decided.decision.obligations.clone(),
+        masked_labels: decided.duties().mask,
     }
 }
 

@@ -9,6 +9,9 @@ pub(crate) enum Error {
     /// The document does not exist, or the caller may not see it: the two are one answer.
     #[error("there is no such document")]
     DocumentUnknown,
+    /// What was permitted when a release began is permitted no longer.
+    #[error("the release was stopped: it is no longer permitted as it was; ask again")]
+    Stopped,
     /// There is no such person, or the caller may not know of it.
     #[error("there is no such person")]
     PersonUnknown,
@@ -41,6 +44,7 @@ impl Error {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::DocumentUnknown => "DOCUMENT_UNKNOWN",
+            Self::Stopped => "NO_LONGER_PERMITTED",
             Self::PersonUnknown => "PERSON_UNKNOWN",
             Self::TooManyRecords => "TOO_MANY_RECORDS",
             Self::Service(_) => "SERVICE_UNAVAILABLE",
@@ -54,6 +58,7 @@ impl From<Error> for Status {
         let (text, reason) = (error.to_string(), error.reason());
         match error {
             Error::DocumentUnknown | Error::PersonUnknown => status::not_found(reason, text),
+            Error::Stopped => status::error(Code::Aborted, reason, text),
             Error::TooManyRecords => status::precondition(reason, text),
             Error::Service(_) | Error::Source { .. } => status::unavailable(reason, text),
             Error::NotAsRegistered { .. } => status::error(Code::DataLoss, reason, text),

@@ -10,6 +10,7 @@ use signpost_common::{
 use signpost_proto::{
     audit::v1::{DocumentDisclosure, Event, EventKind, EventOutcome},
     common::v1::RecordReference,
+    consent::v1::RecordReleaseNoticesRequest,
     locator::v1::{DocumentHeader, DocumentTrailer},
     mpi::v1::list_person_records_request::By,
     registry::v1::{DocumentEntry, DocumentStatus, GetDocumentRequest, ReportRetrievalRequest, Stability},
@@ -25,6 +26,7 @@ use crate::{
     clients::{Clients, Decided, Person, TO_RECORD},
     convert,
     error::{self, Error},
+    permit::Permit,
 };
 
 /// Longest wait for a source to begin to send.
@@ -50,25 +52,32 @@ pub(crate) struct Opened {
     pending: Bytes,
     hash: Sha256,
     received: u64,
+    permit: Permit,
 }
 
 /// Decides, opens the source, records the release and decides again, in this order; nothing has been released yet.
 ///
 /// The source and the log take their time: what was revoked meanwhile is recorded as refused and not released.
 pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
-    let asked = decide(clients, context, order).await?;
+    let asked = decide(clients, context, order, false).await?;
     let Some(permitted) = asked.permitted() else {
         return Err(refuse(clients, context, order, &asked).await?);
     };
     // The source must leave time to record how it went, and not let an emergency wait.
     let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() }.within(TO_BEGIN);
-    match retrieve(clients, &in_time, &permitted.entry).await {
+    let obligations = permitted.decision.obligations.clone();
+    match retrieve(clients, &in_time, permitted).await {
         Ok(source) => {
             clients.audit.append(context, asked.event(order, EventOutcome::Success, "")).await?;
-            let asked = decide(clients, context, order).await?;
-            let Some(permitted) = asked.permitted() else {
+            let asked = decide(clients, context, order, true).await?;
+            let (Some(permitted), Some(person)) = (asked.permitted(), &asked.person) else {
                 return Err(refuse(clients, context, order, &asked).await?);
             };
+            // What was masked, and who is told, is as the first answer had it.
+            if permitted.decision.obligations != obligations {
+                return Err(Error::Stopped.into());
+            }
+            notify(clients, context, person, permitted, order).await?;
             Ok(Opened {
                 header: convert::header(permitted),
                 entry: permitted.entry.clone(),
@@ -76,6 +85,7 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
                 pending: Bytes::new(),
                 hash: Sha256::default(),
                 received: 0,
+                permit: Permit::new(person, [permitted], &order.emergency_session_id),
             })
         }
         Err(failure) => {
@@ -86,6 +96,30 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
             Err(failure.into())
         }
     }
+}
+
+/// Has those told who are to know of a release, before it is made.
+async fn notify(
+    clients: &Clients,
+    context: &Context,
+    person: &Person,
+    permitted: &Decided,
+    order: &Order,
+) -> Result<(), Status> {
+    let parties = permitted.duties().notify;
+    if parties.is_empty() {
+        return Ok(());
+    }
+    let request = RecordReleaseNoticesRequest {
+        parties: parties.into_iter().map(Into::into).collect(),
+        person_id: person.id.clone(),
+        patient_records: person.records.clone(),
+        document_id: permitted.entry.document_id.clone(),
+        custodian: convert::custodian(&permitted.entry),
+        emergency_session_id: order.emergency_session_id.clone(),
+    };
+    let recorded = clients.notices.clone().record_release_notices(context.request(request)).await;
+    recorded.map(drop).map_err(error::of("consent service"))
 }
 
 /// Records a refusal and returns what the caller sees of it: the same as for a document that does not exist.
@@ -133,8 +167,8 @@ impl Asked {
 }
 
 /// Asks whose the document is and what consent says; when that cannot be found out, records it.
-async fn decide(clients: &Clients, context: &Context, order: &Order) -> Result<Asked, Status> {
-    match ask(clients, context, order).await {
+async fn decide(clients: &Clients, context: &Context, order: &Order, again: bool) -> Result<Asked, Status> {
+    match ask(clients, context, order, again).await {
         Err(failure) => {
             let attempt = Asked::default().event(order, EventOutcome::Failed, "");
             clients.record_failure(context, attempt, &failure).await;
@@ -144,7 +178,7 @@ async fn decide(clients: &Clients, context: &Context, order: &Order) -> Result<A
     }
 }
 
-async fn ask(clients: &Clients, context: &Context, order: &Order) -> Result<Asked, Status> {
+async fn ask(clients: &Clients, context: &Context, order: &Order, again: bool) -> Result<Asked, Status> {
     let document_id = order.document_id.clone();
     let request = context.request(GetDocumentRequest { document_id });
     let entry = match clients.registry.clone().get_document(request).await {
@@ -166,7 +200,8 @@ async fn ask(clients: &Clients, context: &Context, order: &Order) -> Result<Aske
     if !person.records.iter().any(linked) {
         return Ok(Asked::default());
     }
-    let decided = clients.decide(context, &person, vec![entry], &order.emergency_session_id).await?.pop();
+    let session = &order.emergency_session_id;
+    let decided = clients.decide(context, &person, vec![entry], session, again).await?.pop();
     Ok(Asked { person: Some(person), decided })
 }
 
@@ -174,15 +209,19 @@ async fn ask(clients: &Clients, context: &Context, order: &Order) -> Result<Aske
 async fn retrieve(
     clients: &Clients,
     context: &Context,
-    entry: &DocumentEntry,
+    permitted: &Decided,
 ) -> Result<Streaming<RetrieveDocumentResponse>, Error> {
+    let (entry, mask_labels) = (&permitted.entry, permitted.duties().mask);
     let member = convert::custodian(entry);
     let failed = |reason| Error::Source { member: member.clone(), reason };
     let endpoint = clients.endpoint(context, &member).await.map_err(|_| Error::Service("directory"))?;
     let endpoint = endpoint.ok_or_else(|| failed("SOURCE_WITHOUT_ENDPOINT"))?;
     let mut source = clients.sources.client(&endpoint).map_err(|_| failed("SOURCE_ENDPOINT_INVALID"))?;
-    let request =
-        RetrieveDocumentRequest { unique_id: entry.unique_id.clone(), patient: entry.patient.clone() };
+    let request = RetrieveDocumentRequest {
+        unique_id: entry.unique_id.clone(),
+        patient: entry.patient.clone(),
+        mask_labels: mask_labels.clone(),
+    };
     let retrieved = async {
         let mut stream = source.retrieve_document(context.request(request)).await?.into_inner();
         let first = stream.message().await?;
@@ -195,13 +234,20 @@ async fn retrieve(
         Code::NotFound => failed("SOURCE_HAS_NOT"),
         Code::DeadlineExceeded | Code::Cancelled => failed("SOURCE_TIMED_OUT"),
         Code::PermissionDenied | Code::Unauthenticated => failed("SOURCE_REFUSED"),
+        Code::FailedPrecondition if status::reason(&error) == "MASKING_UNSUPPORTED" => {
+            failed("SOURCE_CANNOT_MASK")
+        }
         _ => failed("SOURCE_UNAVAILABLE"),
     })?;
     let wrong = |reason| Error::NotAsRegistered { member: member.clone(), reason };
     let Some(SourceMessage::Header(header)) = first.and_then(|first| first.message) else {
         return Err(wrong("WRONG_FORM"));
     };
-    let is_static = entry.stability() != Stability::Dynamic;
+    let masked = |label| header.masked_labels.contains(label);
+    if !mask_labels.iter().all(masked) {
+        return Err(failed("SOURCE_CANNOT_MASK"));
+    }
+    let is_static = entry.stability() != Stability::Dynamic && mask_labels.is_empty();
     if header.unique_id != entry.unique_id {
         Err(wrong("WRONG_DOCUMENT"))
     } else if header.mime_type != entry.mime_type {
@@ -230,19 +276,20 @@ pub(crate) async fn relay<T>(
     answers: &mpsc::Sender<Result<T, Status>>,
     wrap: fn(Part) -> T,
 ) -> Result<bool, Status> {
-    if answers.send(Ok(wrap(Part::Header(opened.header.clone())))).await.is_err() {
-        return Ok(false);
-    }
+    let mut part = Ok(Part::Header(opened.header.clone()));
     let ended = loop {
-        match opened.next(context).await {
-            Ok(Ok(chunk)) => {
-                if answers.send(Ok(wrap(Part::Chunk(chunk)))).await.is_err() {
-                    return Ok(false);
-                }
-            }
-            Ok(Err(trailer)) => break Ok(answers.send(Ok(wrap(Part::Trailer(trailer)))).await.is_ok()),
-            Err(failure) => break Err(failure),
+        let Ok(next) = part else { break part.map(|_| true) };
+        let is_last = matches!(next, Part::Trailer(_));
+        // First room for the part, then the question whether it may still go, then it goes: nothing waits in between.
+        let Ok(room) = answers.reserve().await else { return Ok(false) };
+        if let Err(stopped) = opened.permit.holds(clients, context).await {
+            break Err(stopped);
         }
+        room.send(Ok(wrap(next)));
+        if is_last {
+            break Ok(true);
+        }
+        part = opened.next(context).await;
     };
     // The caller has what it waits for; how it went is recorded with time of its own.
     let context = Context { deadline: Instant::now() + TO_RECORD, ..context.clone() };
@@ -251,8 +298,13 @@ pub(crate) async fn relay<T>(
 }
 
 impl Opened {
+    /// True when its bytes are to be those that were registered.
+    fn is_static(&self) -> bool {
+        self.entry.stability() != Stability::Dynamic && self.header.masked_labels.is_empty()
+    }
+
     /// Returns the next chunk, or the trailer when everything came and is what was registered.
-    async fn next(&mut self, context: &Context) -> Result<Result<Bytes, DocumentTrailer>, Status> {
+    async fn next(&mut self, context: &Context) -> Result<Part, Status> {
         let member = || convert::custodian(&self.entry);
         let failed = |reason| Error::Source { member: member(), reason };
         let wrong = |reason| Error::NotAsRegistered { member: member(), reason };
@@ -264,8 +316,7 @@ impl Opened {
                 Some(Some(SourceMessage::Chunk(chunk))) => self.pending = chunk,
                 Some(_) => return Err(wrong("WRONG_FORM").into()),
                 None => {
-                    let (sha256, is_static) =
-                        (self.hash.clone().finish(), self.entry.stability() != Stability::Dynamic);
+                    let (sha256, is_static) = (self.hash.clone().finish(), self.is_static());
                     if is_static && self.received != self.entry.size_bytes {
                         return Err(wrong("WRONG_SIZE").into());
                     }
@@ -273,17 +324,17 @@ impl Opened {
                         return Err(wrong("WRONG_HASH").into());
                     }
                     let sha256 = Bytes::copy_from_slice(&sha256);
-                    return Ok(Err(DocumentTrailer { sha256, size_bytes: self.received }));
+                    return Ok(Part::Trailer(DocumentTrailer { sha256, size_bytes: self.received }));
                 }
             }
         }
         let chunk = self.pending.split_to(self.pending.len().min(CHUNK_BYTES_MAX));
         self.received += chunk.len() as u64;
-        if self.entry.stability() != Stability::Dynamic && self.received > self.entry.size_bytes {
+        if self.is_static() && self.received > self.entry.size_bytes {
             return Err(wrong("WRONG_SIZE").into());
         }
         self.hash.update(&chunk);
-        Ok(Ok(chunk))
+        Ok(Part::Chunk(chunk))
     }
 
     /// Tells the registry how the retrieval ended, and the audit log when it failed after the release began.

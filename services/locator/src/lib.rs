@@ -12,7 +12,7 @@ use signpost_common::{
     rpc::{Transport, audit::AuditTrail},
 };
 use signpost_proto::{
-    consent::v1::consent_service_client::ConsentServiceClient,
+    consent::v1::{consent_service_client::ConsentServiceClient, notice_service_client::NoticeServiceClient},
     directory::v1::directory_service_client::DirectoryServiceClient,
     locator::v1::record_locator_service_server::RecordLocatorServiceServer,
     mpi::v1::master_patient_index_service_client::MasterPatientIndexServiceClient,
@@ -23,9 +23,11 @@ use tonic::service::Routes;
 mod clients;
 mod convert;
 mod domain;
+mod duties;
 mod error;
 mod fetch;
 mod locate;
+mod permit;
 mod service;
 
 use clients::{Clients, Sources};
@@ -54,7 +56,8 @@ pub fn build(deps: Deps) -> Routes {
     let clients = Clients {
         mpi: MasterPatientIndexServiceClient::new(deps.mpi),
         registry: DocumentRegistryServiceClient::new(deps.registry),
-        consent: ConsentServiceClient::new(deps.consent),
+        consent: ConsentServiceClient::new(deps.consent.clone()),
+        notices: NoticeServiceClient::new(deps.consent),
         directory: DirectoryServiceClient::new(deps.directory),
         audit: deps.audit,
         sources: Arc::new(Sources::new(deps.source_tls)),

@@ -1,6 +1,10 @@
 //! Locate: who is it, what may be seen, and who could not be asked.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::{
     StreamExt,
@@ -10,6 +14,7 @@ use signpost_common::rpc::{Context, status};
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
     common::v1::RecordReference,
+    consent::v1::Obligation,
     locator::v1::{
         Completion, LocateRequest, LocateResponse, PersonMatch, PersonOutcome, Pointer, SourceOutcome,
         SourceState, locate_request::Subject, locate_response::Message,
@@ -21,10 +26,11 @@ use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Status};
 
 use crate::{
-    clients::{Clients, Person},
+    clients::{Clients, Decided, Person},
     convert,
     domain::{merge, plan, rank},
     error,
+    permit::Permit,
 };
 
 /// How the locator names its method in the audit log.
@@ -38,6 +44,7 @@ const SOURCE_TIMEOUT_MS_MAX: u32 = 30_000;
 pub(crate) struct Located {
     person: PersonOutcome,
     pointers: Vec<Pointer>,
+    permit: Permit,
     ask: Vec<(String, Vec<RecordReference>)>,
     source_timeout: Duration,
     completion: Completion,
@@ -78,7 +85,7 @@ async fn prepare_answer(
     let (mut completion, mut decided) = (Completion::default(), vec![]);
     if let Some(person) = &person {
         let entries = clients.documents(context, person, filter).await?;
-        decided = clients.decide(context, person, entries, &emergency_session_id).await?;
+        decided = clients.decide(context, person, entries, &emergency_session_id, false).await?;
         completion.emergency_could_show_more =
             decided.iter().any(|d| !d.permitted() && d.decision.emergency_could_permit);
     }
@@ -95,7 +102,14 @@ async fn prepare_answer(
         request_id,
         ..Event::default()
     };
-    let permitted: Vec<_> = decided.into_iter().filter(|d| d.permitted()).map(|d| d.entry).collect();
+    let permitted: Vec<_> = decided.into_iter().filter(Decided::permitted).collect();
+    let permit = match &person {
+        Some(person) => Permit::new(person, &permitted, &event.emergency_session_id),
+        None => Permit::default(),
+    };
+    let mut obligations: HashMap<String, Vec<Obligation>> =
+        permitted.iter().map(|d| (d.entry.document_id.clone(), d.decision.obligations.clone())).collect();
+    let permitted: Vec<_> = permitted.into_iter().map(|decided| decided.entry).collect();
     let records = person.map(|person| person.records).unwrap_or_default();
     let ask = plan::members_to_ask(&permitted, &records).into_iter().collect();
     let mut ranked = rank::rank(permitted);
@@ -105,10 +119,14 @@ async fn prepare_answer(
     // What the limit cuts is not released.
     let sent: HashSet<&str> = ranked.iter().map(|ranked| ranked.entry.document_id.as_str()).collect();
     event.documents.iter_mut().for_each(|d| d.released &= sent.contains(d.document_id.as_str()));
-    let pointers = ranked.into_iter().enumerate().map(|(i, ranked)| convert::pointer(i, ranked)).collect();
+    let pointer = |(place, ranked): (usize, rank::Ranked)| {
+        let obligations = obligations.remove(&ranked.entry.document_id).unwrap_or_default();
+        convert::pointer(place, ranked, obligations)
+    };
+    let pointers = ranked.into_iter().enumerate().map(pointer).collect();
     clients.audit.append(context, event).await?;
     let source_timeout = Duration::from_millis(source_timeout_ms.into());
-    Ok(Located { person: outcome, pointers, ask, source_timeout, completion })
+    Ok(Located { person: outcome, pointers, permit, ask, source_timeout, completion })
 }
 
 /// Finds out who it is, and all records of that person.
@@ -152,7 +170,7 @@ pub(crate) async fn send(
     located: Located,
     answers: mpsc::Sender<Result<LocateResponse, Status>>,
 ) {
-    let Located { person, pointers, ask, source_timeout, mut completion } = located;
+    let Located { person, pointers, mut permit, ask, source_timeout, mut completion } = located;
     let context = context.within(source_timeout);
     let asked: FuturesUnordered<_> =
         ask.into_iter().map(|(member, records)| ask_member(&clients, &context, member, records)).collect();
@@ -163,9 +181,14 @@ pub(crate) async fn send(
         if let Message::Source(outcome) = &message {
             merge::count(&mut completion, outcome);
         }
-        if answers.send(Ok(LocateResponse { message: Some(message) })).await.is_err() {
+        let Ok(room) = answers.reserve().await else { return };
+        if matches!(message, Message::Pointer(_))
+            && let Err(stopped) = permit.holds(&clients, &context).await
+        {
+            room.send(Err(stopped));
             return;
         }
+        room.send(Ok(LocateResponse { message: Some(message) }));
     }
     answers.send(Ok(LocateResponse { message: Some(Message::Completion(completion)) })).await.ok();
 }

@@ -28,8 +28,11 @@ use crate::{
     locate,
 };
 
-/// Most messages that wait to be read by the caller; then the source waits.
+/// Most messages of a locate that wait to be read by the caller.
 const MESSAGES_MAX: usize = 16;
+
+/// Most parts of a document that wait to be read: one, so that what is stopped stops at once. Then the source waits.
+const PARTS_MAX: usize = 1;
 
 /// Longest time for one document of a history.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,7 +69,7 @@ impl RecordLocatorService for Service {
         let action = "/signpost.locator.v1.RecordLocatorService/FetchDocument";
         let order = Order { action, document_id, emergency_session_id, request_id };
         let opened = fetch::open(&self.clients, &context, &order).await?;
-        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        let (sender, answers) = mpsc::channel(PARTS_MAX);
         self.lifecycle.spawn(send_document(self.clients.clone(), context, order, opened, sender));
         Ok(Response::new(ReceiverStream::new(answers)))
     }
@@ -87,7 +90,7 @@ impl RecordLocatorService for Service {
         if let Some(person) = &person {
             let entries = self.clients.documents(&context, person, filter).await?;
             truncated = entries.len() >= DOCUMENTS_MAX;
-            decided = self.clients.decide(&context, person, entries, &emergency_session_id).await?;
+            decided = self.clients.decide(&context, person, entries, &emergency_session_id, false).await?;
         }
         // What was asked is recorded here; each release is recorded when its document is opened.
         let found = person.is_some();
@@ -119,7 +122,7 @@ impl RecordLocatorService for Service {
             (order, custodian)
         });
         let orders = orders.collect();
-        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        let (sender, answers) = mpsc::channel(PARTS_MAX);
         let completion = HistoryCompletion { truncated, ..HistoryCompletion::default() };
         self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, completion, sender));
         Ok(Response::new(ReceiverStream::new(answers)))

@@ -128,8 +128,11 @@ impl Default for Matching {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consent {
-    /// What holds when the patient said nothing: `opt-out` permits treatment, `opt-in` denies.
+    /// What holds when the patient said nothing, as long as no policy was activated: `opt-out` permits treatment, `opt-in`
+    /// denies.
     pub network_default: NetworkDefault,
+    /// Most sessions of emergency access that one user opens in a day; 0 for any number.
+    pub emergency_per_user_per_day: u32,
 }
 
 /// Where the other services are: `https://host:port`, empty when they are in this process.
@@ -183,7 +186,7 @@ impl Default for Config {
             },
             telemetry: telemetry::Config::default(),
             matching: Matching::default(),
-            consent: Consent { network_default: NetworkDefault::OptOut },
+            consent: Consent { network_default: NetworkDefault::OptOut, emergency_per_user_per_day: 20 },
             peers: Peers {
                 server_name: "exchange".into(),
                 mpi: String::new(),

@@ -207,8 +207,8 @@ impl House<'_> {
 
     async fn build_consent(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Consent)? else { return Ok(()) };
-        let network_default = self.config.consent.network_default;
-        let config = signpost_consent::Config { database, network_default };
+        let crate::config::Consent { network_default, emergency_per_user_per_day } = self.config.consent;
+        let config = signpost_consent::Config { database, network_default, emergency_per_user_per_day };
         let patients = Arc::new(signpost_consent::Index::new(self.to(Service::Mpi)?));
         let lifecycle = lifecycle.clone();
         let deps =

@@ -11,7 +11,7 @@ use std::{
 use futures_util::{Stream, StreamExt, stream};
 use signpost_common::{
     id::MemberId,
-    rpc::{Context, status::invalid},
+    rpc::{Context, status, status::invalid},
 };
 use signpost_proto::source::v1::{
     self as proto, RetrieveDocumentResponse, document_source_service_server::DocumentSourceService,
@@ -122,7 +122,11 @@ impl DocumentSourceService for Service {
         request: Request<proto::RetrieveDocumentRequest>,
     ) -> Result<Response<Messages>, Status> {
         Context::of(&request)?;
-        let proto::RetrieveDocumentRequest { unique_id, patient } = request.into_inner();
+        let proto::RetrieveDocumentRequest { unique_id, patient, mask_labels } = request.into_inner();
+        if !mask_labels.is_empty() {
+            let text = "this source serves documents whole and cannot mask parts of them";
+            return Err(status::precondition("MASKING_UNSUPPORTED", text));
+        }
         let patient = patient.ok_or_else(|| invalid("patient", "must be set"))?;
         let local_id =
             convert::own_patient(&self.member_id, "patient", patient)?.ok_or(Error::DocumentUnknown)?;
@@ -141,7 +145,12 @@ impl DocumentSourceService for Service {
         };
         let file = File::open(path).await.map_err(Error::Document)?;
         let size_bytes = file.metadata().await.map_err(Error::Document)?.len();
-        let header = message(Message::Header(proto::RetrieveHeader { unique_id, mime_type, size_bytes }));
+        let header = message(Message::Header(proto::RetrieveHeader {
+            unique_id,
+            mime_type,
+            size_bytes,
+            masked_labels: vec![],
+        }));
         let messages = stream::iter([Ok(header)]).chain(chunks(file, size_bytes));
         Ok(Response::new(Box::pin(messages)))
     }

@@ -57,7 +57,11 @@ async fn retrieve(
     of: RecordReference,
     unique_id: &str,
 ) -> Result<(RetrieveHeader, Vec<Vec<u8>>), Status> {
-    let request = RetrieveDocumentRequest { unique_id: unique_id.into(), patient: Some(of) };
+    let request = RetrieveDocumentRequest {
+        unique_id: unique_id.into(),
+        patient: Some(of),
+        ..RetrieveDocumentRequest::default()
+    };
     let request = Context::exchange("locator").request(request);
     let mut stream = client.retrieve_document(request).await?.into_inner();
     let first = stream.message().await?.and_then(|m| m.message);

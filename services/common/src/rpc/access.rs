@@ -110,6 +110,11 @@ pub const TABLE: &[Rule] = table! {
         "GetPolicyVersion":     outside, NOBODY, &[Operator, PrivacyOfficer];
         "ListPolicyVersions":   outside, NOBODY, &[Operator, PrivacyOfficer];
     }
+    "signpost.consent.v1.NoticeService" {
+        "RecordReleaseNotices": inside,  NOBODY, NOBODY;
+        "ListNotices":          outside, &[Patient, Representative, PrivacyOfficer], &[PrivacyOfficer];
+        "AcknowledgeNotice":    outside, &[Patient, Representative, PrivacyOfficer], &[PrivacyOfficer];
+    }
     "signpost.consent.v1.EmergencyAccessService" {
         "OpenEmergencyAccess":     outside, &[Physician], NOBODY;
         "CloseEmergencyAccess":    outside, &[Physician], NOBODY;

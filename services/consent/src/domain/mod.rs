@@ -4,6 +4,7 @@ pub mod criterion;
 pub mod decide;
 pub mod directive;
 pub mod explain;
+pub mod notice;
 pub mod policy;
 pub mod request;
 pub mod rule;

@@ -9,7 +9,11 @@ use signpost_proto::consent::v1::{self as proto, emergency_access_service_server
 use tonic::{Request, Response, Status};
 
 use super::{Service, position};
-use crate::{convert, domain::Session, error::Error};
+use crate::{
+    convert,
+    domain::{Session, notice::Notice},
+    error::Error,
+};
 
 impl Service {
     /// Returns a session that passes, or says that there is none.
@@ -41,8 +45,10 @@ impl EmergencyAccessService for Service {
             let session = Some(self.known_session(id, |_| true).await?.into());
             return Ok(Response::new(proto::OpenEmergencyAccessResponse { session }));
         }
-        self.changing_session(&context, "OpenEmergencyAccess", &session, &request_id).await?;
-        let session = self.store.open_session(&session, attempt.as_ref()).await?;
+        let records = self.changing_session(&context, "OpenEmergencyAccess", &session, &request_id).await?;
+        let notices = Notice::opened(&session, &convert::records(records)?);
+        let (per_day, attempt) = (self.emergency_per_user_per_day, attempt.as_ref());
+        let session = self.store.open_session(&session, &notices, per_day, attempt).await?;
         Ok(Response::new(proto::OpenEmergencyAccessResponse { session: Some(session.into()) }))
     }
 

@@ -10,9 +10,10 @@ use signpost_common::{
 };
 use sqlx::migrate::Migrator;
 
-use crate::domain::{Directive, Session, session::Review};
+use crate::domain::{Directive, Session, notice::Notice, session::Review};
 pub use crate::error::Error;
 
+pub mod notice;
 pub mod policy;
 pub mod postgres;
 pub mod sqlite;
@@ -45,7 +46,7 @@ pub async fn open(location: &db::Location) -> Result<Box<dyn Store>, db::Error> 
 
 /// Keeps directives and emergency sessions.
 #[async_trait]
-pub trait Store: policy::Policies {
+pub trait Store: policy::Policies + notice::Notices {
     /// Returns the id of what an earlier attempt of the same request made.
     async fn replayed(&self, attempt: &Attempt) -> Result<Option<String>, Error>;
 
@@ -78,8 +79,15 @@ pub trait Store: policy::Policies {
     /// Returns the directives on these records that were not revoked and have not ended.
     async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Vec<Directive>, Error>;
 
-    /// Adds a session. The same attempt again returns what the first one made.
-    async fn open_session(&self, session: &Session, attempt: Option<&Attempt>) -> Result<Session, Error>;
+    /// Adds a session with its notices, unless its user has opened as many in the last day as may be; 0 stands for any
+    /// number. The same attempt again returns what the first one made.
+    async fn open_session(
+        &self,
+        session: &Session,
+        notices: &[Notice],
+        per_day: u32,
+        attempt: Option<&Attempt>,
+    ) -> Result<Session, Error>;
 
     /// Returns a session.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, Error>;

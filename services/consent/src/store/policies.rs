@@ -233,7 +233,8 @@ impl Policies for SqlStore {
                 list.push_bind(id.to_string());
             });
             query.push(")");
-            let rows: Vec<DirectiveRow> = query.build_query_as().persistent(false).fetch_all(&self.pools.read).await?;
+            let rows: Vec<DirectiveRow> =
+                query.build_query_as().persistent(false).fetch_all(&self.pools.read).await?;
             for row in rows {
                 found.push(Directive::try_from(row)?);
             }

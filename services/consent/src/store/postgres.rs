@@ -4,6 +4,7 @@ use signpost_common::db::postgres::{BEGIN, Db, Pools, keep_response, replayed};
 
 include!("sql.rs");
 include!("policies.rs");
+include!("notices.rs");
 
 #[cfg(test)]
 mod tests {

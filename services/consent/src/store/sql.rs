@@ -47,6 +47,8 @@ struct DirectiveRow {
     revoked_at: Option<i64>,
 }
 
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
 // As in the contract.
 const PERMIT: i64 = 1;
 const DENY: i64 = 2;
@@ -311,7 +313,8 @@ impl Store for SqlStore {
     }
 
     async fn epoch(&self, records: &[RecordRef]) -> Result<Epoch, Error> {
-        let (directives, policy) = epoch_query("", records).build_query_as().fetch_one(&self.pools.read).await?;
+        let (directives, policy) =
+            epoch_query("", records).build_query_as().fetch_one(&self.pools.read).await?;
         Ok(Epoch { directives, policy })
     }
 
@@ -321,12 +324,30 @@ impl Store for SqlStore {
         Ok(rows.into_iter().map(Directive::try_from).collect::<Result<_, _>>()?)
     }
 
-    async fn open_session(&self, session: &Session, attempt: Option<&Attempt>) -> Result<Session, Error> {
+    async fn open_session(
+        &self,
+        session: &Session,
+        notices: &[Notice],
+        per_day: u32,
+        attempt: Option<&Attempt>,
+    ) -> Result<Session, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
         if let Some(id) = replayed_id(&mut tx, attempt).await? {
             return find_session(&mut tx, &id).await?.ok_or(Error::SessionUnknown);
         }
+        let (opened,): (i64,) = sqlx::query_as(
+            "SELECT COUNT(*) FROM emergency_session WHERE member_id = $1 AND user_name = $2 AND opened_at > $3",
+        )
+        .bind(session.member_id.as_str())
+        .bind(&session.user)
+        .bind(session.opened_us - DAY_US)
+        .fetch_one(&mut *tx)
+        .await?;
+        if per_day > 0 && opened >= i64::from(per_day) {
+            return Err(Error::EmergencyQuota(per_day));
+        }
         insert_session(&mut tx, session).await?;
+        insert_notices(&mut tx, notices).await?;
         keep_response(&mut tx, attempt, session.id.to_string().as_bytes(), session.opened_us).await?;
         tx.commit().await?;
         Ok(session.clone())

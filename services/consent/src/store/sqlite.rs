@@ -4,6 +4,7 @@ use signpost_common::db::sqlite::{BEGIN, Db, Pools, keep_response, replayed};
 
 include!("sql.rs");
 include!("policies.rs");
+include!("notices.rs");
 
 #[cfg(test)]
 mod tests {
