@@ -13,6 +13,7 @@ mod onboard;
 mod people;
 mod privacy;
 mod python;
+mod release;
 mod replicas;
 mod sealed;
 mod steward_cli;

@@ -34,7 +34,7 @@ mod policy;
 const LEASE: Duration = Duration::from_millis(100);
 
 /// Time for a part of a document that was let through at the last moment to be on its way.
-const LEASE_MARGIN: Duration = Duration::from_millis(50);
+const LEASE_MARGIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(crate) struct Service {

@@ -26,6 +26,7 @@ use crate::{
     clients::{Clients, Decided, Person, TO_RECORD},
     convert,
     error::{self, Error},
+    even,
     permit::Permit,
 };
 
@@ -59,9 +60,12 @@ pub(crate) struct Opened {
 ///
 /// The source and the log take their time: what was revoked meanwhile is recorded as refused and not released.
 pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
+    let began = Instant::now();
     let asked = decide(clients, context, order, false).await?;
     let Some(permitted) = asked.permitted() else {
-        return Err(refuse(clients, context, order, &asked).await?);
+        let refusal = refuse(clients, context, order, &asked).await;
+        even::out(began).await;
+        return Err(refusal?);
     };
     // The source must leave time to record how it went, and not let an emergency wait.
     let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() }.within(TO_BEGIN);

@@ -25,6 +25,7 @@ mod convert;
 mod domain;
 mod duties;
 mod error;
+mod even;
 mod fetch;
 mod locate;
 mod permit;

@@ -29,7 +29,7 @@ use crate::{
     clients::{Clients, Decided, Person},
     convert,
     domain::{merge, plan, rank},
-    error,
+    error, even,
     permit::Permit,
 };
 
@@ -71,6 +71,7 @@ async fn prepare_answer(
     context: &Context,
     request: LocateRequest,
 ) -> Result<Located, Status> {
+    let began = Instant::now();
     let LocateRequest { subject, filter, pointer_limit, emergency_session_id, request_id, source_timeout_ms } =
         request;
     let limit = match pointer_limit {
@@ -125,6 +126,10 @@ async fn prepare_answer(
     };
     let pointers = ranked.into_iter().enumerate().map(pointer).collect();
     clients.audit.append(context, event).await?;
+    // Somebody of whom nothing may be seen looks like somebody of whom there is nothing.
+    if completion.pointers == 0 {
+        even::out(began).await;
+    }
     let source_timeout = Duration::from_millis(source_timeout_ms.into());
     Ok(Located { person: outcome, pointers, permit, ask, source_timeout, completion })
 }

@@ -165,7 +165,7 @@ impl From<StoredPolicy> for proto::PolicyVersion {
             activated_at: activated.map(|activation| clock::micros_to_proto(activation.at_us)),
             active: stored.active,
             summary: stored.summary,
-            sha256: stored.sha256.into(),
+            sha256: stored.sha256,
             drafted_by: stored.drafted_by,
             activated_by: activated.map(|activation| activation.by.clone()).unwrap_or_default(),
         }
