@@ -97,9 +97,12 @@ impl Cases {
     /// # Errors
     /// With everything that is wrong, in the order of lines.
     pub fn parse(text: &str, now_us: i64) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text, "`signpost policy template --cases` shows how cases are written");
         let file: File = reader.toml(text)?;
         reader.own_labels(&file.labels);
+        if file.case.is_empty() {
+            reader.problem(0..0, "there is no case; add one under [[case]]");
+        }
         let cases = file.case.iter().filter_map(|entry| reader.case(entry.get_ref(), now_us)).collect();
         reader.end(Self(cases))
     }
@@ -112,7 +115,7 @@ impl Cases {
 
 impl Reader<'_> {
     fn case(&mut self, entry: &Entry, now_us: i64) -> Option<Case> {
-        self.unique(&format!("case {}", entry.name.get_ref()), &entry.name);
+        self.unique("the case", entry.name.get_ref(), &entry.name);
         let names = ROLES.map(|(name, _)| name);
         let role = self.word("role", &entry.role, &names, |text| vocabulary::named(&ROLES, text));
         let known = vocabulary::PURPOSES.map(|(hl7, ..)| hl7);

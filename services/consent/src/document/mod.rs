@@ -17,12 +17,16 @@ use toml::Spanned;
 use crate::domain::{Effect, Layer, Policy, Rule, vocabulary::LABELS};
 
 pub mod cases;
+mod changed;
 mod default;
 mod row;
+mod told;
 
 pub use cases::{Cases, Outcome};
+pub use changed::{Change, Changes, changes};
 pub use default::NetworkDefault;
 use row::Row;
+pub use told::told;
 
 /// Most rules of a policy.
 const RULES_MAX: usize = 200;
@@ -73,7 +77,7 @@ impl Document {
     /// # Errors
     /// With everything that is wrong, in the order of lines.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text, "`signpost policy template NAME` shows how a policy is written");
         if text.len() > CHARS_MAX {
             return Err(vec![Problem {
                 line: 1,
@@ -95,6 +99,11 @@ impl Document {
         reader.end(Self { name: file.name.into_inner(), summary: file.summary, rules, labels })
     }
 
+    /// Returns its rules, in the order in which it has them.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// Returns the policy under a version.
     pub fn policy(&self, version: &str) -> Policy {
         Policy::new(version.to_owned(), self.rules.clone(), self.labels.clone())
@@ -104,7 +113,7 @@ impl Document {
 fn rule(reader: &mut Reader<'_>, layer: Layer, spanned: &Spanned<Row>) -> Rule {
     let row = spanned.get_ref();
     let rule = row.read(reader, layer, spanned.span());
-    reader.unique(&rule.id, row.name());
+    reader.unique("the rule", &rule.id, row.name());
     if layer == Layer::Statutory {
         if rule.effect == Effect::Permit {
             reader.problem(
@@ -131,6 +140,8 @@ fn rule(reader: &mut Reader<'_>, layer: Layer, spanned: &Spanned<Row>) -> Rule {
 /// Reads a document and gathers what is wrong with it.
 pub(crate) struct Reader<'a> {
     text: &'a str,
+    /// Where one sees how it is written.
+    example: &'static str,
     problems: Vec<Problem>,
     /// Labels of the operator's own.
     labels: Vec<String>,
@@ -141,17 +152,15 @@ pub(crate) struct Reader<'a> {
 type Span = std::ops::Range<usize>;
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, problems: vec![], labels: vec![], rules: HashMap::new() }
+    fn new(text: &'a str, example: &'static str) -> Self {
+        Self { text, example, problems: vec![], labels: vec![], rules: HashMap::new() }
     }
 
     fn toml<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Vec<Problem>> {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| self.line(span));
-            let message = format!(
-                "{}; `signpost policy template` shows how a policy is written",
-                error.message().trim()
-            );
+            let told = error.message().trim();
+            let message = format!("{told}{}; {}", meant(told), self.example);
             vec![Problem { line, message: message.replace('\n', " ") }]
         })
     }
@@ -184,12 +193,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unique(&mut self, id: &str, name: &Spanned<String>) {
+    fn unique(&mut self, of: &str, id: &str, name: &Spanned<String>) {
         let line = self.line(name.span());
         if let Some(first) = self.rules.insert(id.to_owned(), line) {
             self.problem(
                 name.span(),
-                format!("{:?} is the name of the rule on line {first} too; choose another", name.get_ref()),
+                format!("{:?} is the name of {of} on line {first} too; choose another", name.get_ref()),
             );
         }
     }
@@ -241,6 +250,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Says which key or word was likely meant, when the parser lists those that it knows between backticks.
+fn meant(told: &str) -> String {
+    let mut quoted = told.split('`').skip(1).step_by(2);
+    let is_unknown = told.starts_with("unknown ");
+    let (Some(word), true) = (quoted.next(), is_unknown) else { return String::new() };
+    let alike = |other: &&str| strsim::jaro_winkler(other, word);
+    let nearest = quoted.max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let nearest = nearest.filter(|nearest| alike(nearest) > 0.8);
+    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+}
+
 /// Policies that are shipped, by name.
 pub const TEMPLATES: [(&str, &str); 7] = [
     ("opt-out", include_str!("../../../../deploy/policies/opt-out.toml")),
@@ -251,6 +271,9 @@ pub const TEMPLATES: [(&str, &str); 7] = [
     ("minors", include_str!("../../../../deploy/policies/minors.toml")),
     ("eu-cross-border", include_str!("../../../../deploy/policies/eu-cross-border.toml")),
 ];
+
+/// Cases to try `opt-out` on, as an example of how cases are written.
+pub const CASES: &str = include_str!("../../../../deploy/policies/cases.toml");
 
 #[cfg(test)]
 mod tests;

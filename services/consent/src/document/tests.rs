@@ -95,8 +95,26 @@ fn what_is_no_policy_is_refused_at_its_line() {
     let unknown = problems("name = \"p\"\n\n[[network]]\nname = \"x\"\neffect = \"permit\"\nmach = {}\n");
     assert_eq!(unknown[0].0, 6);
     assert!(unknown[0].1.contains("unknown field `mach`"), "{unknown:?}");
+    assert!(unknown[0].1.contains("did you mean `match`?"), "{unknown:?}");
     assert!(problems("")[0].1.contains("missing field `name`"));
     assert!(problems(&"#".repeat(300 << 10))[0].1.contains("at most"));
+}
+
+#[test]
+fn the_cases_that_are_shipped_come_out_so() {
+    let outcomes = Cases::parse(CASES, 0).unwrap().run(&NetworkDefault::OptOut.policy());
+    assert!(outcomes.len() > 5);
+    for outcome in outcomes {
+        assert_eq!(outcome.differences, [""; 0], "{}", outcome.name);
+    }
+}
+
+#[test]
+fn a_file_without_cases_is_refused() {
+    let found = Cases::parse("case = []\n", 0).unwrap_err();
+    assert!(found[0].message.contains("no case"), "{found:?}");
+    let found = Cases::parse("[[case]]\nnaem = \"x\"\n", 0).unwrap_err();
+    assert!(found[0].line == 2 && found[0].message.contains("--cases"), "{found:?}");
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl Criterion {
     }
 
     /// Returns a number of its kind: the order in which criteria stand.
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         match self {
             Self::Requesters(_) => 0,
             Self::Roles(_) => 1,
@@ -160,7 +160,7 @@ impl Criterion {
     }
 
     /// Returns what it is about, in the plural.
-    fn subject(&self) -> &'static str {
+    pub(crate) fn subject(&self) -> &'static str {
         match self {
             Self::Requesters(_) => "organisations",
             Self::Roles(_) => "roles",
