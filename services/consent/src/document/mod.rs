@@ -159,8 +159,11 @@ impl<'a> Reader<'a> {
     fn toml<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Vec<Problem>> {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| self.line(span));
-            let told = error.message().trim();
-            let message = format!("{told}{}; {}", meant(told), self.example);
+            let told = error
+                .message()
+                .trim()
+                .replace("expected a sequence", "expected a list, as [\"one\", \"two\"]");
+            let message = format!("{told}{}; {}", meant(&told), self.example);
             vec![Problem { line, message: message.replace('\n', " ") }]
         })
     }
@@ -258,7 +261,7 @@ fn meant(told: &str) -> String {
     let alike = |other: &&str| strsim::jaro_winkler(other, word);
     let nearest = quoted.max_by(|a, b| alike(a).total_cmp(&alike(b)));
     let nearest = nearest.filter(|nearest| alike(nearest) > 0.8);
-    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+    nearest.map(|nearest| format!(" (did you mean `{nearest}`?)")).unwrap_or_default()
 }
 
 /// Policies that are shipped, by name.

@@ -134,8 +134,10 @@ impl Row {
 
 impl Reader<'_> {
     fn exception(&mut self, except: &Spanned<Except>, layer: Layer) -> Exception {
+        let known = self.problems.len();
         let matcher = self.matcher(&except.get_ref().matcher, layer);
-        if matcher.is_everything() {
+        // What could not be read is told already.
+        if matcher.is_everything() && self.problems.len() == known {
             self.problem(except.span(), "an exception from everything leaves nothing; state what it is for");
         }
         Exception { matcher, obligations: self.duties(&except.get_ref().obligations) }
@@ -209,7 +211,7 @@ impl Reader<'_> {
         if label.is_none()
             && let Some(problem) = self.problems.last_mut()
         {
-            problem.message.push_str("; a label of your own is listed in `labels` at the top");
+            problem.message.push_str(" (a label of your own is listed in `labels` at the top)");
         }
         label
     }
@@ -234,7 +236,10 @@ impl Reader<'_> {
         let text = word.get_ref();
         let plain = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
         if !plain || text.chars().count() > 256 {
-            self.problem(word.span(), "is 1 to 256 printable characters, without space at its ends");
+            self.problem(
+                word.span(),
+                "a code or an author is 1 to 256 printable characters, without space at its ends",
+            );
             return None;
         }
         Some(text.clone())
