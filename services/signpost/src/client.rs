@@ -16,6 +16,7 @@ use signpost_proto::{
     consent::v1::{
         consent_service_client::ConsentServiceClient,
         emergency_access_service_client::EmergencyAccessServiceClient,
+        policy_service_client::PolicyServiceClient,
     },
     directory::v1::directory_service_client::DirectoryServiceClient,
     locator::v1::record_locator_service_client::RecordLocatorServiceClient,
@@ -91,6 +92,11 @@ impl Client {
     /// Consent.
     pub fn consent(&self) -> ConsentServiceClient<Transport> {
         ConsentServiceClient::new(self.transport.clone())
+    }
+
+    /// The network's policy.
+    pub fn policies(&self) -> PolicyServiceClient<Transport> {
+        PolicyServiceClient::new(self.transport.clone())
     }
 
     /// Emergency access.

@@ -23,6 +23,7 @@ mod model;
 mod onboard;
 mod operate;
 mod people;
+mod policy;
 mod steward;
 
 pub(crate) use bars::Bars;
@@ -63,6 +64,9 @@ enum Command {
     /// Models by which the exchange weighs agreement: learn one, see what it would change, promote it
     #[command(subcommand)]
     Model(model::Model),
+    /// The network's policy: write, check and try one, see what it would change, activate it
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Feed what a member knows into the exchange
     #[command(subcommand)]
     Import(import::Import),
@@ -134,6 +138,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Emergency(emergency) => emergency.run().await,
         Command::Steward(steward) => steward.run().await,
         Command::Model(model) => model.run().await,
+        Command::Policy(policy) => policy.run().await,
         Command::Import(import) => import.run(config).await,
         Command::People(people) => people.run(),
         Command::Bench(bench) => bench.run().await,

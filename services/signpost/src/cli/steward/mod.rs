@@ -19,6 +19,7 @@ use signpost_common::{
 };
 use signpost_proto::{
     common::v1::{PurposeOfUse, RecordReference, Role},
+    consent::v1::{consent_service_client::ConsentServiceClient, policy_service_client::PolicyServiceClient},
     mpi::v1::{
         GetPersonRequest, LinkEvent, LinkEventKind, ListPersonRecordsRequest, get_person_request,
         list_person_records_request, master_patient_index_service_client::MasterPatientIndexServiceClient,
@@ -90,12 +91,21 @@ pub(super) struct Staff {
 
 impl Staff {
     pub(super) fn desk(&self) -> anyhow::Result<Desk> {
-        let user = self.who.user(Role::Steward, PurposeOfUse::Hoperat)?;
+        self.desk_of(Role::Steward)
+    }
+
+    /// Returns the desk of whoever answers for the network.
+    pub(super) fn operator(&self) -> anyhow::Result<Desk> {
+        self.desk_of(Role::Operator)
+    }
+
+    fn desk_of(&self, role: Role) -> anyhow::Result<Desk> {
+        let user = self.who.user(role, PurposeOfUse::Hoperat)?;
         Ok(Desk { client: self.who.client()?, user })
     }
 }
 
-/// A steward at work.
+/// Somebody of the operator's staff at work.
 pub(super) struct Desk {
     client: Client,
     user: User,
@@ -112,6 +122,14 @@ impl Desk {
 
     pub(super) fn models(&self) -> MatchingModelServiceClient<signpost_common::rpc::Transport> {
         self.client.models()
+    }
+
+    pub(super) fn policies(&self) -> PolicyServiceClient<signpost_common::rpc::Transport> {
+        self.client.policies()
+    }
+
+    pub(super) fn consent(&self) -> ConsentServiceClient<signpost_common::rpc::Transport> {
+        self.client.consent()
     }
 
     /// Returns the exchange's id of a record.
