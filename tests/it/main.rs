@@ -11,6 +11,7 @@ mod journey;
 mod models;
 mod onboard;
 mod people;
+mod policy;
 mod privacy;
 mod python;
 mod release;
