@@ -42,6 +42,9 @@ pub(super) enum Policy {
     /// Put a policy in force
     Activate(online::Activate),
     /// Put an earlier version in force again
+    ///
+    /// Without a version it goes back to the one before; done twice it is back where it began, so name the version, or the
+    /// attempt by --request-id, when it is to be done again.
     Rollback(online::Rollback),
     /// Print the policy in force, or another version
     Show(online::Show),

@@ -155,6 +155,7 @@ impl Test {
         show_outcomes(&outcomes);
         if self.why {
             outcomes.iter().for_each(show_why);
+            println!("\n* decided");
         }
         let differing: Vec<_> = outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).collect();
         for outcome in &differing {
