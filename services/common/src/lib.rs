@@ -11,4 +11,5 @@ pub mod lifecycle;
 pub mod rows;
 pub mod rpc;
 pub mod seal;
+pub mod signature;
 pub mod telemetry;

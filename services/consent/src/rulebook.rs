@@ -52,6 +52,12 @@ impl Rulebook {
         Ok(Standing { policy, patient, epoch })
     }
 
+    /// Returns the policy in force.
+    pub(crate) async fn in_force(&self) -> Result<Arc<Policy>, Error> {
+        let activation = self.store.activated(None).await?.and_then(|stored| stored.activated);
+        self.policy(activation.map_or(0, |activation| activation.sequence)).await
+    }
+
     async fn policy(&self, sequence: i64) -> Result<Arc<Policy>, Error> {
         if sequence == 0 {
             return Ok(self.default.clone());

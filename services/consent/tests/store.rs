@@ -8,8 +8,8 @@ use signpost_common::{
 };
 use signpost_consent::{
     domain::{
-        Criterion, Decision, Directive, DocumentFacts, Effect, Emergency, Matcher, Obligation, Relationship,
-        Request, Requester, Session, Validity,
+        Criterion, Decision, Directive, DocumentFacts, Effect, Emergency, Grantor, Matcher, Obligation,
+        Relationship, Request, Requester, Session, Signature, Validity,
         notice::{Notice, Party},
         session::Review,
     },
@@ -37,6 +37,8 @@ fn directive(patient: RecordRef, created_us: i64) -> Directive {
         overridable: true,
         validity: Validity::default(),
         created_us,
+        grantor: Grantor::Patient,
+        signature: None,
         created_by: "north/clerk".into(),
     }
 }
@@ -227,6 +229,8 @@ async fn directives_are_kept_whole(store: &dyn Store) {
         ]),
         exceptions: vec![Matcher::new([Criterion::Labels(vec!["R".into()])])],
         overridable: false,
+        grantor: Grantor::Representative,
+        signature: Some(Signature { statement: vec![1], public_key: vec![2], signature: vec![3] }),
         validity: Validity { from_us: Some(5), to_us: Some(6), revoked_us: None },
         ..directive(record("north", "whole"), 5)
     };

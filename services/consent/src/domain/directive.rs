@@ -27,6 +27,30 @@ pub struct Directive {
     pub created_us: i64,
     /// Who took it down, as `member/user`.
     pub created_by: String,
+    /// Who grants or denies.
+    pub grantor: Grantor,
+    /// The grantor's own signature.
+    pub signature: Option<Signature>,
+}
+
+/// Who grants or denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grantor {
+    /// The patient.
+    Patient,
+    /// Who acts for the patient: a parent, a guardian, a proxy.
+    Representative,
+}
+
+/// What makes a directive the grantor's own, evident to anybody who has the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// What was signed.
+    pub statement: Vec<u8>,
+    /// Ed25519 public key.
+    pub public_key: Vec<u8>,
+    /// Ed25519 signature.
+    pub signature: Vec<u8>,
 }
 
 impl fmt::Debug for Directive {

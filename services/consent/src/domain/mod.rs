@@ -13,7 +13,7 @@ pub mod vocabulary;
 
 pub use criterion::Criterion;
 pub use decide::{Decision, decide};
-pub use directive::Directive;
+pub use directive::{Directive, Grantor, Signature};
 pub use explain::{Explained, explain};
 pub use policy::Policy;
 pub use request::{Emergency, Relationship, Request, Requester};

@@ -255,6 +255,15 @@ impl Matcher {
         &self.criteria
     }
 
+    /// Returns the labels that it asks for.
+    pub fn labels(&self) -> &[String] {
+        let labels = self.criteria.iter().find_map(|criterion| match criterion {
+            Criterion::Labels(labels) => Some(labels.as_slice()),
+            _ => None,
+        });
+        labels.unwrap_or_default()
+    }
+
     /// True when it speaks of everything.
     pub fn is_everything(&self) -> bool {
         self.criteria.is_empty()

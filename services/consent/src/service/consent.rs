@@ -12,6 +12,24 @@ use super::{Service, own, position};
 use crate::{convert, domain::Directive, error::Error};
 
 impl Service {
+    /// Checks that the network knows the labels of a directive: one that is misspelt would protect nothing.
+    async fn check_labels(&self, directive: &Directive) -> Result<(), Status> {
+        let policy = self.rulebook.in_force().await?;
+        let matchers = std::iter::once(("directive.match.labels".to_owned(), &directive.matcher));
+        let exceptions = directive.exceptions.iter().enumerate();
+        let exceptions =
+            exceptions.map(|(i, matcher)| (format!("directive.exceptions[{i}].labels"), matcher));
+        for (field, matcher) in matchers.chain(exceptions) {
+            if let Some(label) = matcher.labels().iter().find(|label| !policy.knows(label)) {
+                return Err(status::invalid(
+                    &field,
+                    format!("{label:?} is no label of HL7 or of this network"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns a directive that the caller may know of.
     async fn own_directive(&self, context: &Context, id: DirectiveId) -> Result<Directive, Error> {
         let directive = self.store.directive(id).await?;
@@ -31,6 +49,7 @@ impl ConsentService for Service {
         let attempt = Attempt::new(&context.actor(), "CreateDirective", &request.request_id, &request);
         let proto::CreateDirectiveRequest { directive, request_id } = request;
         let directive = convert::new_directive(&context, directive, self.now_us())?;
+        self.check_labels(&directive).await?;
         if !own(&context, &directive.patient) {
             return Err(status::denied("NOT_YOUR_OWN", "directives are taken down for one's own patients"));
         }

@@ -11,7 +11,7 @@ use sqlx::QueryBuilder;
 use super::{Epoch, Error, Position, STANDING_MAX, Store};
 use crate::{
     convert,
-    domain::{Directive, Effect, Session, Validity, session::Review},
+    domain::{Directive, Effect, Grantor, Session, Signature, Validity, session::Review},
 };
 
 type Connection = <Db as sqlx::Database>::Connection;
@@ -30,7 +30,7 @@ impl SqlStore {
 }
 
 const DIRECTIVE: &str = "directive_id, member_id, local_id, effect, overridable, payload, valid_from, valid_to, \
-                         created_at, created_by, revoked_at";
+                         created_at, created_by, revoked_at, grantor, statement, public_key, signature";
 
 #[derive(sqlx::FromRow)]
 struct DirectiveRow {
@@ -45,6 +45,10 @@ struct DirectiveRow {
     created_at: i64,
     created_by: String,
     revoked_at: Option<i64>,
+    grantor: i64,
+    statement: Option<Vec<u8>>,
+    public_key: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
 }
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
@@ -52,6 +56,8 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 // As in the contract.
 const PERMIT: i64 = 1;
 const DENY: i64 = 2;
+const PATIENT: i64 = 1;
+const REPRESENTATIVE: i64 = 2;
 
 impl TryFrom<DirectiveRow> for Directive {
     type Error = db::Error;
@@ -74,6 +80,17 @@ impl TryFrom<DirectiveRow> for Directive {
             validity: Validity { from_us: row.valid_from, to_us: row.valid_to, revoked_us: row.revoked_at },
             created_us: row.created_at,
             created_by: row.created_by,
+            grantor: match row.grantor {
+                PATIENT => Grantor::Patient,
+                REPRESENTATIVE => Grantor::Representative,
+                _ => return Err(corrupt()),
+            },
+            signature: match (row.statement, row.public_key, row.signature) {
+                (Some(statement), Some(public_key), Some(signature)) => {
+                    Some(Signature { statement, public_key, signature })
+                }
+                _ => None,
+            },
         })
     }
 }
@@ -189,8 +206,8 @@ async fn bump_epoch(c: &mut Connection, patient: &RecordRef) -> Result<(), Error
 async fn insert_directive(c: &mut Connection, new: &Directive) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO directive (directive_id, member_id, local_id, effect, overridable, payload, valid_from,
-                                valid_to, created_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                valid_to, created_at, created_by, grantor, statement, public_key, signature)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(new.id.to_string())
     .bind(new.patient.member_id.as_str())
@@ -205,6 +222,13 @@ async fn insert_directive(c: &mut Connection, new: &Directive) -> Result<(), Err
     .bind(new.validity.to_us)
     .bind(new.created_us)
     .bind(&new.created_by)
+    .bind(match new.grantor {
+        Grantor::Patient => PATIENT,
+        Grantor::Representative => REPRESENTATIVE,
+    })
+    .bind(new.signature.as_ref().map(|signed| &signed.statement))
+    .bind(new.signature.as_ref().map(|signed| &signed.public_key))
+    .bind(new.signature.as_ref().map(|signed| &signed.signature))
     .execute(c)
     .await?;
     Ok(())

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod policy;
+mod signature;
 mod support;
 
 use std::sync::atomic::Ordering;
