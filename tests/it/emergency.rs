@@ -91,6 +91,7 @@ async fn a_session_opens_what_was_withheld_to_its_owner_alone() -> anyhow::Resul
         reason_text: text.into(),
         ttl_seconds: 0,
         request_id: "open".into(),
+        scope: None,
     };
     let request =
         client.request(&etreat("dr.lee"), open(EmergencyReason::Unspecified, "found unconscious"))?;

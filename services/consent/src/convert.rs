@@ -15,7 +15,8 @@ use signpost_proto::{
 use tonic::Status;
 
 use crate::domain::{
-    self, DocumentFacts, Effect, Emergency, Explained, Obligation, Relationship, Request, Requester, Session,
+    self, Criterion, DocumentFacts, Effect, Emergency, Explained, Matcher, Obligation, Relationship, Request,
+    Requester, Session,
     notice::{Notice, Party},
     session,
 };
@@ -180,7 +181,7 @@ pub(crate) fn supposed(from: &proto::SupposedRequester, now_us: i64) -> Result<R
         Ok(reason) => Emergency::Open(SessionId::generate(), reason),
         Err(_) => return Err(invalid("requester.emergency_reason", "is not a reason")),
     };
-    Ok(Request { requester, now_us, emergency })
+    Ok(Request { requester, now_us, emergency, scope: Matcher::default() })
 }
 
 /// Reads the session to apply. One that cannot exist is refused as one that does not.
@@ -326,14 +327,29 @@ pub(crate) fn release(
     })
 }
 
+/// Reads the documents that emergency access is for; all when nothing is stated.
+pub(crate) fn scope(field: &str, from: Option<&proto::Match>) -> Result<Matcher, Status> {
+    let scope = from.map_or_else(|| Ok(Matcher::default()), |from| directive::matcher(field, from))?;
+    if scope.criteria().iter().any(Criterion::is_about_request) {
+        return Err(invalid(field, "may look at documents only: who opens it, and why, is known"));
+    }
+    Ok(scope)
+}
+
 /// Reads a session to open.
 pub(crate) fn new_session(
     context: &Context,
     request: proto::OpenEmergencyAccessRequest,
     now_us: i64,
 ) -> Result<Session, Status> {
-    let proto::OpenEmergencyAccessRequest { person_id, reason, reason_text, ttl_seconds, request_id: _ } =
-        request;
+    let proto::OpenEmergencyAccessRequest {
+        person_id,
+        reason,
+        reason_text,
+        ttl_seconds,
+        request_id: _,
+        scope,
+    } = request;
     let reason = match EmergencyReason::try_from(reason) {
         Ok(reason) if reason != EmergencyReason::Unspecified => reason,
         _ => return Err(invalid("reason", "must be stated")),
@@ -360,6 +376,7 @@ pub(crate) fn new_session(
         user: context.caller.user.clone(),
         reason,
         reason_text: reason_text.to_owned(),
+        scope: self::scope("scope", scope.as_ref())?,
         opened_us: now_us,
         expires_us: now_us.saturating_add(i64::from(ttl_s) * 1_000_000),
         closed_us: None,
@@ -390,6 +407,7 @@ impl From<Session> for proto::EmergencySession {
             user,
             reason,
             reason_text,
+            scope,
             opened_us,
             expires_us,
             closed_us,
@@ -408,6 +426,7 @@ impl From<Session> for proto::EmergencySession {
             closed_at: closed_us.map(clock::micros_to_proto),
             review_due_at: Some(clock::micros_to_proto(review_due_us)),
             review_outcome: review.map_or(ReviewOutcome::Unspecified, |r| r.outcome).into(),
+            scope: (!scope.is_everything()).then(|| (&scope).into()),
         }
     }
 }

@@ -40,12 +40,15 @@ struct Stored {
     documents: Vec<proto::DocumentFacts>,
     #[prost(message, repeated, tag = "12")]
     decisions: Vec<proto::Decision>,
+    /// Documents that emergency access was for; none for all.
+    #[prost(message, optional, tag = "13")]
+    scope: Option<proto::Match>,
 }
 
 /// Writes a decision to be stored.
 pub(crate) fn encode(kept: &Kept) -> Vec<u8> {
     let Kept { id: _, person_id, request, policy_version, directives, documents } = kept;
-    let Request { requester, now_us, emergency } = request;
+    let Request { requester, now_us, emergency, scope } = request;
     let (session_id, reason) = match emergency {
         Emergency::Open(session, reason) => (session.to_string(), *reason),
         Emergency::None | Emergency::Supposed => (String::new(), EmergencyReason::Unspecified),
@@ -63,6 +66,7 @@ pub(crate) fn encode(kept: &Kept) -> Vec<u8> {
         directives: directives.iter().map(ToString::to_string).collect(),
         documents: documents.iter().map(|(facts, _)| facts.into()).collect(),
         decisions: documents.iter().map(|(_, decision)| decision.clone().into()).collect(),
+        scope: (!scope.is_everything()).then(|| scope.into()),
     };
     stored.encode_to_vec()
 }
@@ -80,6 +84,7 @@ pub(crate) fn decode(id: DecisionId, bytes: &[u8]) -> Option<Kept> {
         purpose: stored.purpose(),
         relationships: convert::relationships("", &stored.relationships).ok()?,
     };
+    let scope = convert::scope("", stored.scope.as_ref()).ok()?;
     let read = |(facts, decision)| -> Option<(DocumentFacts, Decision)> {
         Some((convert::document("", facts).ok()?, convert::decision(decision)?))
     };
@@ -87,7 +92,7 @@ pub(crate) fn decode(id: DecisionId, bytes: &[u8]) -> Option<Kept> {
     Some(Kept {
         id,
         person_id: stored.person_id,
-        request: Request { requester, now_us: stored.decided_us, emergency },
+        request: Request { requester, now_us: stored.decided_us, emergency, scope },
         policy_version: stored.policy_version,
         directives: stored.directives.iter().map(|id| id.parse().ok()).collect::<Option<_>>()?,
         documents: documents.collect::<Option<_>>()?,

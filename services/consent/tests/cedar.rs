@@ -192,7 +192,7 @@ impl Draw {
         let reason = self.one(&REASONS);
         let emergency =
             if self.in_100(40) { Emergency::Open(SessionId::generate(), reason) } else { Emergency::None };
-        Request { requester, now_us: NOW_US, emergency }
+        Request { requester, now_us: NOW_US, emergency, scope: Matcher::default() }
     }
 
     fn world(&mut self) -> World {

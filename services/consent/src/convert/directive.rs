@@ -19,7 +19,7 @@ const EXCEPTIONS_MAX: usize = 16;
 const CODE_CHARS_MAX: usize = 64;
 const LABEL_CHARS_MAX: usize = 256;
 
-fn matcher(field: &str, from: &proto::Match) -> Result<Matcher, Status> {
+pub(super) fn matcher(field: &str, from: &proto::Match) -> Result<Matcher, Status> {
     let proto::Match {
         requesters,
         roles,

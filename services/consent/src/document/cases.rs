@@ -9,7 +9,7 @@ use super::{
     row::{EffectWord, Row},
 };
 use crate::domain::{
-    self, DocumentFacts, Effect, Emergency, Explained, Layer, Policy, Request, Requester, Rule,
+    self, DocumentFacts, Effect, Emergency, Explained, Layer, Matcher, Policy, Request, Requester, Rule,
     vocabulary::{self, REASONS, RELATIONSHIPS, ROLES},
 };
 
@@ -147,6 +147,7 @@ impl Reader<'_> {
                     None => Emergency::None,
                     Some(reason) => Emergency::Open(SessionId::generate(), reason?),
                 },
+                scope: Matcher::default(),
             },
             document: document?,
             directives,

@@ -65,7 +65,7 @@ fn any_of<T: PartialEq>(wanted: &[T], fact: Option<&T>) -> Truth {
 
 impl Criterion {
     /// True when it looks at who asks, false when it looks at the document.
-    pub(super) fn is_about_request(&self) -> bool {
+    pub(crate) fn is_about_request(&self) -> bool {
         match self {
             Self::Requesters(_)
             | Self::Roles(_)

@@ -249,15 +249,17 @@ pub fn decide(
     documents: &[DocumentFacts],
 ) -> Vec<Decision> {
     let hearing = Hearing::new(policy, patient, request);
-    let supposed = request.supposed();
-    let in_emergency = Hearing::new(policy, patient, &supposed);
+    let (calm, supposed) = (request.calm(), request.supposed());
+    let out_of_scope = Hearing::new(policy, patient, &calm);
+    // Who has emergency access is not told what more of it could do, and who could not have it neither.
+    let may_suppose = request.emergency == Emergency::None && request.may_override();
+    let in_emergency = may_suppose.then(|| Hearing::new(policy, patient, &supposed));
     let decide = |document: &DocumentFacts| {
+        let hearing = if request.covers(document) { &hearing } else { &out_of_scope };
         let decided = hearing.decide(document);
         let effect = decided.effect();
         let could = effect == Effect::Deny
-            && request.emergency == Emergency::None
-            && request.may_override()
-            && in_emergency.decide(document).effect() == Effect::Permit;
+            && in_emergency.as_ref().is_some_and(|open| open.decide(document).effect() == Effect::Permit);
         let rule_ids = vec![decided.rule_id().to_owned()];
         let obligations = match decided {
             Decided::By(_, obligations) => obligations,

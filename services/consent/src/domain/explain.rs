@@ -32,6 +32,9 @@ pub fn explain(
     request: &Request,
     document: &DocumentFacts,
 ) -> (Decision, Vec<Explained>) {
+    let decision = decide(policy, patient, request, std::slice::from_ref(document)).swap_remove(0);
+    let calm = request.calm();
+    let request = if request.covers(document) { request } else { &calm };
     let hearing = Hearing::new(policy, patient, request);
     let facts = Facts { document, consented: hearing.consented(document) };
     let decided = hearing.decide(document);
@@ -63,7 +66,6 @@ pub fn explain(
     told.sort_by(|a, b| {
         (a.layer, !a.decided, !a.matched, &a.rule_id).cmp(&(b.layer, !b.decided, !b.matched, &b.rule_id))
     });
-    let decision = decide(policy, patient, request, std::slice::from_ref(document)).swap_remove(0);
     (decision, told)
 }
 

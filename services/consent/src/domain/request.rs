@@ -6,7 +6,10 @@ use signpost_proto::{
     consent::v1::EmergencyReason,
 };
 
-use super::rule::DocumentFacts;
+use super::{
+    criterion::Truth,
+    rule::{DocumentFacts, Matcher},
+};
 
 /// Purposes for which care is given in an emergency.
 const EMERGENCY_PURPOSES: [PurposeOfUse; 3] = [PurposeOfUse::Treat, PurposeOfUse::Etreat, PurposeOfUse::Btg];
@@ -44,6 +47,8 @@ pub struct Request {
     pub now_us: i64,
     /// Emergency access.
     pub emergency: Emergency,
+    /// Documents that emergency access is for.
+    pub scope: Matcher,
 }
 
 /// Whether emergency access is open for a request.
@@ -73,9 +78,19 @@ impl Request {
         EMERGENCY_PURPOSES.contains(&self.requester.purpose)
     }
 
+    /// True when a document is for certain in the scope of emergency access; outside of it there is none.
+    pub(super) fn covers(&self, document: &DocumentFacts) -> bool {
+        self.scope.of_document(&Facts { document, consented: false }) == Truth::Yes
+    }
+
+    /// Returns the same question without emergency access.
+    pub(super) fn calm(&self) -> Self {
+        Self { emergency: Emergency::None, ..self.clone() }
+    }
+
     /// Returns the same question as if emergency access were open.
     pub(super) fn supposed(&self) -> Self {
-        Self { emergency: Emergency::Supposed, ..self.clone() }
+        Self { emergency: Emergency::Supposed, scope: Matcher::default(), ..self.clone() }
     }
 }
 

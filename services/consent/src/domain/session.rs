@@ -5,6 +5,8 @@ use std::fmt;
 use signpost_common::id::{MemberId, PersonId, SessionId};
 use signpost_proto::consent::v1::{EmergencyReason, ReviewOutcome};
 
+use super::rule::Matcher;
+
 /// How long a session lasts when its opener does not say.
 pub const TTL_DEFAULT_S: u32 = 3600;
 
@@ -29,6 +31,8 @@ pub struct Session {
     pub reason: EmergencyReason,
     /// Why, in words.
     pub reason_text: String,
+    /// Documents that it is for.
+    pub scope: Matcher,
     /// When it was opened, microseconds since 1970.
     pub opened_us: i64,
     /// When it ends by itself.
@@ -90,6 +94,7 @@ mod tests {
             user: "dr-lee".into(),
             reason: EmergencyReason::Unconscious,
             reason_text: "found unconscious".into(),
+            scope: Matcher::default(),
             opened_us: 100,
             expires_us: 200,
             closed_us: None,

@@ -13,26 +13,28 @@ use tonic::Status;
 use super::{LEASE, Service};
 use crate::{
     convert::{self, Question},
-    domain::{self, DocumentFacts, Emergency, Policy, Request, Rule},
+    domain::{self, DocumentFacts, Emergency, Matcher, Policy, Request, Rule},
     error::Error,
     store::policy::Kept,
 };
 
 impl Service {
-    /// Returns whether emergency access is open for the caller.
+    /// Returns whether emergency access is open for the caller, and for which documents.
     async fn emergency(
         &self,
         context: &Context,
         question: &Question,
         now_us: i64,
-    ) -> Result<Emergency, Error> {
-        let Some(id) = question.session_id else { return Ok(Emergency::None) };
+    ) -> Result<(Emergency, Matcher), Error> {
+        let Some(id) = question.session_id else {
+            return Ok((Emergency::None, Matcher::default()));
+        };
         let caller = &context.caller;
         let session = self.store.session(id).await?.ok_or(Error::SessionInvalid)?;
         if !session.serves(question.person_id, &caller.member_id, &caller.user, now_us) {
             return Err(Error::SessionInvalid);
         }
-        Ok(Emergency::Open(id, session.reason))
+        Ok((Emergency::Open(id, session.reason), session.scope))
     }
 
     /// Decides for the caller, and keeps the question with its answers.
@@ -45,8 +47,8 @@ impl Service {
         let question = Question::try_from(request)?;
         let now_us = self.now_us();
         let requester = convert::requester(context, &question.records)?;
-        let emergency = self.emergency(context, &question, now_us).await?;
-        let request = Request { requester, now_us, emergency };
+        let (emergency, scope) = self.emergency(context, &question, now_us).await?;
+        let request = Request { requester, now_us, emergency, scope };
         let standing = self.rulebook.standing(&question.records, now_us).await?;
         let decisions = domain::decide(&standing.policy, &standing.patient, &request, &question.documents);
         let epoch = standing.epoch.directives.saturating_add(standing.epoch.policy);
@@ -81,11 +83,11 @@ impl Service {
         let question = Question::try_from(request)?;
         let asked = match requester {
             Some(supposed) => convert::supposed(&supposed, now_us)?,
-            None => Request {
-                requester: convert::requester(context, &question.records)?,
-                now_us,
-                emergency: self.emergency(context, &question, now_us).await?,
-            },
+            None => {
+                let (emergency, scope) = self.emergency(context, &question, now_us).await?;
+                let requester = convert::requester(context, &question.records)?;
+                Request { requester, now_us, emergency, scope }
+            }
         };
         let standing = self.rulebook.standing(&question.records, now_us).await?;
         let policy = match version.as_str() {

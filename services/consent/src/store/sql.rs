@@ -11,7 +11,7 @@ use sqlx::QueryBuilder;
 use super::{Epoch, Error, Position, STANDING_MAX, Store};
 use crate::{
     convert,
-    domain::{Directive, Effect, Grantor, Session, Signature, Validity, session::Review},
+    domain::{Directive, Effect, Grantor, Matcher, Session, Signature, Validity, session::Review},
 };
 
 type Connection = <Db as sqlx::Database>::Connection;
@@ -96,7 +96,7 @@ impl TryFrom<DirectiveRow> for Directive {
 }
 
 const SESSION: &str = "session_id, person_id, member_id, user_name, reason, reason_text, opened_at, expires_at, \
-                       closed_at, review_due_at, review_outcome, review_note, reviewed_by";
+                       closed_at, review_due_at, review_outcome, review_note, reviewed_by, scope";
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
@@ -113,6 +113,7 @@ struct SessionRow {
     review_outcome: i64,
     review_note: String,
     reviewed_by: String,
+    scope: Option<Vec<u8>>,
 }
 
 fn number<T: TryFrom<i32>>(value: i64) -> Option<T> {
@@ -135,6 +136,10 @@ impl TryFrom<SessionRow> for Session {
             user: row.user_name,
             reason: number::<EmergencyReason>(row.reason).ok_or_else(corrupt)?,
             reason_text: row.reason_text,
+            scope: match row.scope {
+                None => Matcher::default(),
+                Some(scope) => convert::from_payload(&scope).map(|(scope, _)| scope).ok_or_else(corrupt)?,
+            },
             opened_us: row.opened_at,
             expires_us: row.expires_at,
             closed_us: row.closed_at,
@@ -237,8 +242,8 @@ async fn insert_directive(c: &mut Connection, new: &Directive) -> Result<(), Err
 async fn insert_session(c: &mut Connection, new: &Session) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO emergency_session (session_id, person_id, member_id, user_name, reason, reason_text, opened_at,
-                                        expires_at, review_due_at, review_outcome, review_note, reviewed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '', '')",
+                                        expires_at, review_due_at, review_outcome, review_note, reviewed_by, scope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '', '', $10)",
     )
     .bind(new.id.to_string())
     .bind(new.person_id.to_string())
@@ -249,6 +254,7 @@ async fn insert_session(c: &mut Connection, new: &Session) -> Result<(), Error> 
     .bind(new.opened_us)
     .bind(new.expires_us)
     .bind(new.review_due_us)
+    .bind((!new.scope.is_everything()).then(|| convert::payload(&new.scope, &[])))
     .execute(c)
     .await?;
     Ok(())

@@ -230,6 +230,7 @@ async fn a_bad_emergency_is_refused() {
     let service = Consent::start().await;
     let mut doctor = service.caller("south", "dr-lee", Role::Physician);
     let good = open_request(&PersonId::generate().to_string());
+    let by_role = Match { roles: vec![Role::Nurse.into()], ..Match::default() };
     let cases = [
         ("person_id", proto::OpenEmergencyAccessRequest { person_id: "x".into(), ..good.clone() }),
         ("reason", proto::OpenEmergencyAccessRequest { reason: 0, ..good.clone() }),
@@ -239,6 +240,7 @@ async fn a_bad_emergency_is_refused() {
         ),
         ("reason_text", proto::OpenEmergencyAccessRequest { reason_text: "x".repeat(501), ..good.clone() }),
         ("ttl_seconds", proto::OpenEmergencyAccessRequest { ttl_seconds: 14_401, ..good.clone() }),
+        ("scope", proto::OpenEmergencyAccessRequest { scope: Some(by_role), ..good.clone() }),
         ("request_id", proto::OpenEmergencyAccessRequest { request_id: String::new(), ..good }),
     ];
     for (field, request) in cases {

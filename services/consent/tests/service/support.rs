@@ -237,6 +237,7 @@ pub(crate) fn open_request(person_id: &str) -> proto::OpenEmergencyAccessRequest
         reason_text: "cannot be asked".into(),
         ttl_seconds: 0,
         request_id: person_id.into(),
+        scope: None,
     }
 }
 

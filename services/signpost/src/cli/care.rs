@@ -11,7 +11,7 @@ use clap::Args;
 use signpost_common::clock;
 use signpost_proto::{
     common::v1::{Address, Demographics, HumanName, Identifier, PurposeOfUse, RecordReference, Role},
-    consent::v1::{EmergencyReason, OpenEmergencyAccessRequest},
+    consent::v1::{EmergencyReason, Match, OpenEmergencyAccessRequest},
     locator::v1::{
         Completion, FetchDocumentRequest, FetchHistoryRequest, LocateRequest, PersonMatch, PersonOutcome,
         Pointer, SourceOutcome, SourceState, fetch_document_response, fetch_history_response,
@@ -341,6 +341,9 @@ pub(super) struct Emergency {
     /// How long, in minutes
     #[arg(long, default_value_t = 60, value_name = "MINUTES")]
     minutes: u32,
+    /// Documents with this label only; may be given several times [default: all]
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
 }
 
 impl Emergency {
@@ -361,6 +364,8 @@ impl Emergency {
             reason_text: self.text.clone(),
             ttl_seconds: self.minutes.saturating_mul(60),
             request_id: request_id(),
+            scope: (!self.labels.is_empty())
+                .then(|| Match { labels: self.labels.clone(), ..Match::default() }),
         };
         let request = client.request(&self.who.user(Role::Physician, PurposeOfUse::Etreat)?, request)?;
         let answer = client.emergency().open_emergency_access(request).await.map_err(|e| explain(&e))?;

@@ -194,6 +194,7 @@ async fn open_emergency(world: &World, person_id: &str) -> anyhow::Result<String
         reason_text: "found unconscious at the roadside".into(),
         ttl_seconds: 0,
         request_id: crate::cli::request_id(),
+        scope: None,
     };
     let request = client.request(&world::user("dr.lee", Role::Physician, PurposeOfUse::Etreat), request)?;
     let opened = client.emergency().open_emergency_access(request).await?.into_inner();

@@ -69,7 +69,7 @@ fn from_labelled(member_id: &str, label: &str) -> Matcher {
 fn asked(requester: Requester, emergency: bool) -> Request {
     let reason = EmergencyReason::Unconscious;
     let emergency = if emergency { Emergency::Open(SessionId::generate(), reason) } else { Emergency::None };
-    Request { requester, now_us: NOW_US, emergency }
+    Request { requester, now_us: NOW_US, emergency, scope: Matcher::default() }
 }
 
 /// Decides for treatment, asked by `north`, of an ordinary document, unless told otherwise.
@@ -284,6 +284,20 @@ fn an_emergency_goes_past_denials_that_are_marked_and_no_others() {
     research.could_in_an_emergency(false).denies("soft");
     given(&soft).purpose(PurposeOfUse::Hresch).emergency().denies("soft");
     given(&[]).opt_in().purpose(PurposeOfUse::Hresch).emergency().denies("network:opt-in");
+}
+
+#[test]
+fn emergency_access_is_for_its_scope() {
+    let soft = [Rule { overridable: true, ..deny("soft", everything()) }];
+    let policy = NetworkDefault::OptOut.policy();
+    let within = |scope: Matcher| {
+        let request = Request { scope, ..asked(asks("north", PurposeOfUse::Treat), true) };
+        decide(&policy, &soft, &request, &[document()]).remove(0)
+    };
+    assert_eq!(within(everything()).effect, Effect::Permit);
+    assert_eq!(within(labelled("N")).effect, Effect::Permit);
+    let outside = within(labelled("PSY"));
+    assert_eq!((outside.effect, outside.emergency_could_permit), (Effect::Deny, false));
 }
 
 #[test]

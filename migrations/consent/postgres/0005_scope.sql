@@ -1,0 +1,2 @@
+-- Documents that emergency access is for; none for all.
+ALTER TABLE emergency_session ADD COLUMN scope BYTEA;
