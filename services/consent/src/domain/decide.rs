@@ -152,7 +152,9 @@ impl<'a> Hearing<'a> {
     }
 
     fn voices(&self, heard: &[Heard<'a>], facts: &Facts<'_>) -> Vec<Voice<'a>> {
-        heard.iter().filter_map(|heard| heard.speaks(facts)).collect()
+        let mut voices = Vec::with_capacity(heard.len());
+        voices.extend(heard.iter().filter_map(|heard| heard.speaks(facts)));
+        voices
     }
 
     /// Returns the directive that decides: among those of one record the first, and then a denial at any record, so that
@@ -193,6 +195,9 @@ impl<'a> Hearing<'a> {
         };
         if let Some(law) = first(&statutory, Effect::Deny) {
             return Decided::By(law, vec![]);
+        }
+        if let Some(denial) = patient.filter(|voice| voice.effect == Effect::Deny) {
+            return Decided::By(denial, vec![]);
         }
         let network = self.voices(&self.network, &facts);
         let deciding =
