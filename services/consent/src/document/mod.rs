@@ -145,8 +145,8 @@ pub(crate) struct Reader<'a> {
     problems: Vec<Problem>,
     /// Labels of the operator's own.
     labels: Vec<String>,
-    /// Line of each rule.
-    rules: HashMap<String, u32>,
+    /// Where each rule's name stands.
+    rules: HashMap<String, Span>,
 }
 
 type Span = std::ops::Range<usize>;
@@ -197,11 +197,11 @@ impl<'a> Reader<'a> {
     }
 
     fn unique(&mut self, of: &str, id: &str, name: &Spanned<String>) {
-        let line = self.line(name.span());
-        if let Some(first) = self.rules.insert(id.to_owned(), line) {
+        if let Some(first) = self.rules.insert(id.to_owned(), name.span()) {
+            let line = self.line(first);
             self.problem(
                 name.span(),
-                format!("{:?} is the name of {of} on line {first} too; choose another", name.get_ref()),
+                format!("{:?} is the name of {of} on line {line} too; choose another", name.get_ref()),
             );
         }
     }
