@@ -176,7 +176,7 @@ fn request(purpose: PurposeOfUse, emergency: Emergency) -> Request {
         purpose,
         relationships: vec![Relationship::Treating],
     };
-    Request { requester, now_us: NOW_US, emergency }
+    Request { requester, now_us: NOW_US, emergency, scope: Matcher::default() }
 }
 
 fn policy() -> Policy {

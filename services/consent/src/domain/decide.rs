@@ -255,12 +255,15 @@ pub fn decide(
 ) -> Vec<Decision> {
     let hearing = Hearing::new(policy, patient, request);
     let (calm, supposed) = (request.calm(), request.supposed());
-    let out_of_scope = Hearing::new(policy, patient, &calm);
+    let out_of_scope = (!request.scope.is_everything()).then(|| Hearing::new(policy, patient, &calm));
     // Who has emergency access is not told what more of it could do, and who could not have it neither.
     let may_suppose = request.emergency == Emergency::None && request.may_override();
     let in_emergency = may_suppose.then(|| Hearing::new(policy, patient, &supposed));
     let decide = |document: &DocumentFacts| {
-        let hearing = if request.covers(document) { &hearing } else { &out_of_scope };
+        let hearing = match &out_of_scope {
+            Some(out_of_scope) if !request.covers(document) => out_of_scope,
+            _ => &hearing,
+        };
         let decided = hearing.decide(document);
         let effect = decided.effect();
         let could = effect == Effect::Deny
