@@ -18,6 +18,7 @@ use tonic::service::Routes;
 
 pub mod document;
 pub mod domain;
+pub mod fhir;
 pub mod store;
 
 mod convert;
