@@ -7,7 +7,7 @@ use signpost_common::id::{DocumentId, MemberId};
 use signpost_proto::common::v1::PurposeOfUse;
 
 use super::{
-    AUTHOR_CHARS_MAX, CODE_CHARS_MAX, CONFIDENTIALITY, Version,
+    AUTHOR_CHARS_MAX, CODE_CHARS_MAX, CONFIDENTIALITY, LIST_MAX, Version,
     json::{Coding, Faults, Object, Reference, coding, concept},
     system, time,
 };
@@ -144,6 +144,9 @@ fn type_codes(faults: &mut Faults, object: &Object<'_>) -> Vec<String> {
         for (path, coding) in concept(faults, &path, value) {
             codes.extend(code(faults, &path, coding));
         }
+    }
+    if codes.len() > LIST_MAX {
+        faults.add(&object.at("code"), &format!("must have at most {LIST_MAX} codes"));
     }
     codes
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     EXCEPTIONS_MAX, Fault, Implicit, Imported, JSON_BYTES_MAX, OVERRIDABLE_URL, Version, implicit,
-    json::{Faults, Object, Reference, concept},
+    json::{Faults, Object, Reference, Strict, concept},
     provision, system, time,
 };
 use crate::domain::{Effect, Grantor, Matcher, Validity};
@@ -83,10 +83,11 @@ fn parse(faults: &mut Faults, json: &str) -> Option<Value> {
         return faults.refuse("Consent", "must have at most a megabyte");
     }
     match serde_json::from_str(json) {
-        Ok(value) => Some(value),
+        Ok(Strict(value)) => Some(value),
         Err(error) => {
+            let why = if error.is_data() { "a field is stated twice" } else { "it cannot be read" };
             let (line, column) = (error.line(), error.column());
-            faults.refuse("Consent", &format!("must be JSON: it breaks at line {line}, column {column}"))
+            faults.refuse("Consent", &format!("must be JSON: {why} at line {line}, column {column}"))
         }
     }
 }
@@ -140,12 +141,12 @@ fn purpose_of_consent(faults: &mut Faults, version: Version, object: &Object<'_>
             faults.add(&path, "must be patient-privacy");
         }
     }
-    for (_, category) in object.list(faults, "category") {
+    for (path, category) in object.list(faults, "category") {
         // A category without a code describes, so that it is no fault.
         let codings = concept(&mut Faults::default(), "", category);
         let other = |c: &str| OTHER_CATEGORIES.contains(&c);
         if codings.iter().any(|(_, c)| c.system == Some(system::CATEGORY) && other(c.code)) {
-            faults.add(&object.at("category"), "must not be that of another kind of consent");
+            faults.add(&path, "must not be that of another kind of consent");
         }
     }
 }

@@ -251,7 +251,7 @@ fn what_surrounds_a_provision_is_refused_with_its_path() {
     let cases = [
         ("status", json!("inactive"), "status"),
         ("scope", json!({ "coding": [{ "system": system::SCOPE, "code": "research" }] }), "scope"),
-        ("category", category, "category"),
+        ("category", category, "category[0]"),
         ("patient", json!({ "reference": "Group/all" }), "patient"),
         ("modifierExtension", json!([]), "modifierExtension"),
         ("implicitRules", json!("urn:x"), "implicitRules"),
@@ -272,6 +272,8 @@ fn what_surrounds_a_provision_is_refused_with_its_path() {
     let grantee = with(r5("deny", Value::Null), "grantee", json!([{ "reference": "Organization/north" }]));
     assert_eq!(paths(&grantee, Version::R5), ["Consent.grantee"]);
     assert_eq!(read("{", Version::R4).unwrap_err()[0].path, "Consent");
+    let twice = read("{\"a\": [{\"b\": 1, \"b\": 1}]}", Version::R4).unwrap_err();
+    assert!(twice[0].reason.contains("twice"), "{twice:?}");
     assert_eq!(read("[]", Version::R5).unwrap_err()[0].path, "Consent");
 }
 
@@ -494,14 +496,84 @@ proptest! {
     fn a_directive_without_scope_comes_back_from_r5(directive in directives()) {
         comes_back(Directive { matcher: Matcher::default(), ..directive }, Version::R5);
     }
+}
 
-    #[test]
-    fn nothing_that_is_read_breaks_the_reader(name in "[a-zA-Z]{1,20}", value in "\\PC{0,40}", list: bool) {
-        let value = if list { json!([value]) } else { json!(value) };
-        for version in [Version::R4, Version::R5] {
-            let consent = if version == Version::R4 { r4(json!({ "type": "deny", &name: &value })) } else { r5("deny", json!([{ &name: &value }])) };
-            drop(read(&with(consent, &name, value.clone()).to_string(), version));
+/// Adds the JSON pointers of a value and of all that is in it.
+fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, v)| pointers(v, &format!("{at}/{name}"), all))
         }
-        prop_assert!(time::moment(value.as_str().unwrap_or_default()).is_none_or(|at| at.begin_us < at.end_us));
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, v)| pointers(v, &format!("{at}/{i}"), all));
+        }
+        _ => {}
+    }
+}
+
+/// One of each element that is read, as R4 and as R5, with all places in it.
+fn samples() -> [(Value, Version, Vec<String>); 2] {
+    let all = Matcher::new([
+        Criterion::Requesters(vec!["clinic".parse().unwrap()]),
+        for_care(),
+        Criterion::Authors(vec!["East End".to_owned()]),
+        Criterion::TypeCodes(vec!["34133-9".to_owned()]),
+        Criterion::ClassCodes(vec!["own".to_owned()]),
+        labels(&["R", "PSY"]),
+        Criterion::Documents(vec![DOCUMENT.parse().unwrap()]),
+        Criterion::Period { from_us: Some(0), to_us: Some(DAY_US) },
+    ]);
+    [Version::R4, Version::R5].map(|version| {
+        let scope = if version == Version::R4 { all.clone() } else { Matcher::default() };
+        let mut directive = directive(Effect::Deny, scope, vec![all.clone()]);
+        directive.validity.to_us = Some(DAY_US);
+        directive.overridable = true;
+        let consent = write(&directive, version).unwrap();
+        let mut places = vec![];
+        pointers(&consent, "", &mut places);
+        (consent, version, places)
+    })
+}
+
+#[test]
+fn whatever_stands_in_a_place_is_read_or_refused_with_a_path() {
+    let others = [
+        json!(null),
+        json!(""),
+        json!("x"),
+        json!("é-/é"),
+        json!(7),
+        json!(true),
+        json!([]),
+        json!([[]]),
+        json!({}),
+    ];
+    for (consent, version, places) in samples() {
+        for (place, other) in places.iter().flat_map(|place| others.iter().map(move |other| (place, other))) {
+            let mut consent = consent.clone();
+            *consent.pointer_mut(place).unwrap() = other.clone();
+            if let Err(faults) = read(&consent.to_string(), version) {
+                let pathed = faults.iter().all(|fault| fault.path.starts_with("Consent"));
+                assert!(!faults.is_empty() && pathed, "{place} {other}: {faults:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_modifier_is_refused_wherever_it_stands() {
+    let described = ["/identifier", "/category"];
+    for (consent, version, places) in samples() {
+        let mut tried = 0;
+        for place in places.iter().filter(|place| !described.iter().any(|d| place.starts_with(d))) {
+            let mut consent = consent.clone();
+            let Some(Value::Object(fields)) = consent.pointer_mut(place) else { continue };
+            fields.insert("modifierExtension".to_owned(), json!([{ "url": "urn:not" }]));
+            let paths = paths(&consent, version);
+            assert!(paths.iter().all(|path| path.ends_with(".modifierExtension")), "{place}: {paths:?}");
+            tried += 1;
+        }
+        assert!(tried > 20, "{tried}");
     }
 }

@@ -1,7 +1,7 @@
 //! A directive, written as a consent.
 
 use serde_json::{Map, Value, json};
-use signpost_common::id::MemberId;
+use signpost_common::id::{DocumentId, MemberId};
 
 use super::{
     DIRECTIVE_POLICY, Fault, MEMBER_SYSTEM, OVERRIDABLE_URL, Version, policy, provision::label_system,
@@ -131,71 +131,69 @@ fn exceptions(faults: &mut Vec<Fault>, version: Version, directive: &Directive) 
 
 fn matcher(faults: &mut Vec<Fault>, version: Version, field: &str, matcher: &Matcher) -> Map<String, Value> {
     let has_documents = matcher.criteria().iter().any(|c| matches!(c, Criterion::Documents(_)));
-    let (mut actors, mut to) = (vec![], Map::new());
+    let mut to = Map::new();
     for criterion in matcher.criteria() {
-        let mut unwritten =
-            |name: &str, reason: &str| faults.push(Fault::new(format!("{field}.{name}"), reason));
-        let (name, value) = match criterion {
-            Criterion::Requesters(members) => {
-                actors.extend(members.iter().map(|member| actor("IRCP", organization(member))));
-                continue;
-            }
-            Criterion::Custodians(members) => {
-                actors.extend(members.iter().map(|member| actor("CST", organization(member))));
-                continue;
-            }
-            // Data of a list are met by either, and authors next to documents must be met too.
-            Criterion::Authors(names) if has_documents => {
-                actors.extend(names.iter().map(|name| actor("AUT", author(name))));
-                continue;
-            }
-            Criterion::Authors(names) => ("data", each(names, |name| data("authoredby", author(name)))),
-            Criterion::Documents(documents) => (
-                "data",
-                each(documents, |document| {
-                    data("instance", json!({ "reference": format!("DocumentReference/{document}") }))
-                }),
-            ),
-            Criterion::Purposes(purposes) => {
-                ("purpose", each(purposes, |purpose| coding(Some(system::PURPOSE), purpose_code(*purpose))))
-            }
-            Criterion::Labels(labels) => {
-                if labels.iter().any(|label| LABELS.binary_search(&label.as_str()).is_err()) {
-                    unwritten("labels", "cannot be written: a label is none of HL7's");
-                }
-                ("securityLabel", each(labels, |label| coding(Some(label_system(label)), label)))
-            }
-            Criterion::TypeCodes(codes) => ("code", each(codes, |code| concept(code_system(code), code))),
-            Criterion::ClassCodes(codes) => {
-                let name = if version == Version::R4 { "class" } else { "documentType" };
-                (name, each(codes, |code| coding(code_system(code), code)))
-            }
-            Criterion::Period { from_us, to_us } => match time::write_period(*from_us, *to_us) {
-                Some(period) => ("dataPeriod", period),
-                None => {
-                    unwritten("service_from", OUT_OF_REACH);
-                    continue;
-                }
+        match element(version, criterion, has_documents) {
+            Ok((name, Value::Array(items))) => match to.entry(name).or_insert_with(|| json!([])) {
+                Value::Array(all) => all.extend(items),
+                other => *other = items.into(),
             },
-            Criterion::Roles(_) => {
-                unwritten("roles", NO_ELEMENT);
-                continue;
-            }
-            Criterion::Relationships(_) => {
-                unwritten("relationships", NO_ELEMENT);
-                continue;
-            }
-            Criterion::Emergency(_) | Criterion::Consent => {
-                unwritten(criterion.subject(), NO_ELEMENT);
-                continue;
-            }
-        };
-        to.insert(name.into(), value);
-    }
-    if !actors.is_empty() {
-        to.insert("actor".into(), actors.into());
+            Ok((name, value)) => drop(to.insert(name.to_owned(), value)),
+            Err((name, reason)) => faults.push(Fault::new(format!("{field}.{name}"), reason)),
+        }
     }
     to
+}
+
+/// Returns the element of a provision that says what a criterion does, or the field that cannot be written and why.
+fn element(
+    version: Version,
+    criterion: &Criterion,
+    has_documents: bool,
+) -> Result<(&'static str, Value), (&'static str, &'static str)> {
+    Ok(match criterion {
+        Criterion::Requesters(members) => {
+            ("actor", each(members, |member| actor("IRCP", organization(member))))
+        }
+        Criterion::Custodians(members) => {
+            ("actor", each(members, |member| actor("CST", organization(member))))
+        }
+        // Data of a list are met by either, and authors next to documents must be met too.
+        Criterion::Authors(names) if has_documents => {
+            ("actor", each(names, |name| actor("AUT", author(name))))
+        }
+        Criterion::Authors(names) => ("data", each(names, |name| data("authoredby", author(name)))),
+        Criterion::Documents(documents) => {
+            let reference =
+                |document: &DocumentId| json!({ "reference": format!("DocumentReference/{document}") });
+            ("data", each(documents, |document| data("instance", reference(document))))
+        }
+        Criterion::Purposes(purposes) => {
+            let codes: Vec<_> = purposes.iter().map(|purpose| purpose_code(*purpose)).collect();
+            if codes.contains(&"") {
+                return Err(("purposes", "cannot be written: a purpose is not specified"));
+            }
+            ("purpose", each(&codes, |code| coding(Some(system::PURPOSE), code)))
+        }
+        Criterion::Labels(labels) => {
+            if labels.iter().any(|label| LABELS.binary_search(&label.as_str()).is_err()) {
+                return Err(("labels", "cannot be written: a label is none of HL7's"));
+            }
+            ("securityLabel", each(labels, |label| coding(Some(label_system(label)), label)))
+        }
+        Criterion::TypeCodes(codes) => ("code", each(codes, |code| concept(code_system(code), code))),
+        Criterion::ClassCodes(codes) => {
+            let name = if version == Version::R4 { "class" } else { "documentType" };
+            (name, each(codes, |code| coding(code_system(code), code)))
+        }
+        Criterion::Period { from_us, to_us } => {
+            ("dataPeriod", time::write_period(*from_us, *to_us).ok_or(("service_from", OUT_OF_REACH))?)
+        }
+        Criterion::Roles(_) => return Err(("roles", NO_ELEMENT)),
+        Criterion::Relationships(_) => return Err(("relationships", NO_ELEMENT)),
+        Criterion::Emergency(_) => return Err(("emergency", NO_ELEMENT)),
+        Criterion::Consent => return Err(("consent", NO_ELEMENT)),
+    })
 }
 
 const NO_ELEMENT: &str = "cannot be written: FHIR Consent has no element for it";
