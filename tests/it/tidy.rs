@@ -72,7 +72,9 @@ fn domains_and_the_engine_are_pure() -> anyhow::Result<()> {
     let mut checked = 0;
     for path in all_rust_files()? {
         let place = path.strip_prefix(root()?)?.to_string_lossy().into_owned();
-        let pure = place.contains("/domain/") || place.starts_with("services/linkage/src");
+        let pure = place.contains("/domain/")
+            || place.contains("/fhir/")
+            || place.starts_with("services/linkage/src");
         if !pure {
             continue;
         }
