@@ -13,8 +13,8 @@ use signpost_common::id::{DirectiveId, DocumentId, RecordRef, SessionId};
 use signpost_consent::{
     document::Document,
     domain::{
-        Criterion as On, Directive, DocumentFacts, Effect, Emergency, Matcher, Policy, Relationship, Request,
-        Requester, Rule, Validity, decide,
+        Criterion as On, Directive, DocumentFacts, Effect, Emergency, Grantor, Matcher, Policy, Relationship,
+        Request, Requester, Rule, Validity, decide,
     },
 };
 use signpost_proto::{
@@ -132,6 +132,8 @@ fn directives(documents: &[DocumentFacts]) -> Vec<Directive> {
         };
         let except = Matcher::new([On::Requesters(vec![of(&MEMBERS, at + 1).parse().unwrap()])]);
         Directive {
+            grantor: Grantor::Patient,
+            signature: None,
             id: DirectiveId::generate(),
             patient: RecordRef::new(of(&MEMBERS[..3], at).parse().unwrap(), "4711").unwrap(),
             effect,

@@ -22,9 +22,11 @@ use crate::domain::{
 };
 
 mod directive;
+mod fhir;
 mod signature;
 
 pub(crate) use directive::{from_payload, new_directive, payload};
+pub(crate) use fhir::{exported, imported};
 
 const LIST_MAX: usize = 64;
 const DOCUMENTS_MAX: usize = 1000;

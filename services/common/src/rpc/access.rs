@@ -95,6 +95,8 @@ pub const TABLE: &[Rule] = table! {
     }
     "signpost.consent.v1.ConsentService" {
         "CreateDirective":      outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
+        "ImportConsent":        outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
+        "ExportConsent":        outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
         "GetDirective":         outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
         "ListDirectives":       outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;
         "RevokeDirective":      outside, &[Patient, Representative, Clerk, PrivacyOfficer], NOBODY;

@@ -132,6 +132,11 @@ const DIRECTIVE_POLICY: &str = "urn:signpost:consent:directive";
 /// Begin of the system of a patient's identifier at a member; the member's id follows.
 const MEMBER_SYSTEM: &str = "urn:signpost:member:";
 
+/// Returns the member and the local id that an imported patient names; `None` for any other reference.
+pub fn patient_of(patient: &str) -> Option<(&str, &str)> {
+    patient.strip_prefix(MEMBER_SYSTEM)?.split_once('|')
+}
+
 /// Largest resource.
 const JSON_BYTES_MAX: usize = 1 << 20;
 

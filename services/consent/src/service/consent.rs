@@ -30,6 +30,37 @@ impl Service {
         Ok(())
     }
 
+    /// Records a directive of one of the caller's own patients; a repetition returns what the first attempt made.
+    async fn record(
+        &self,
+        context: &Context,
+        method: &str,
+        directive: Directive,
+        attempt: Option<Attempt>,
+        request_id: &str,
+    ) -> Result<Directive, Status> {
+        self.check_labels(&directive).await?;
+        if !own(context, &directive.patient) {
+            return Err(status::denied("NOT_YOUR_OWN", "directives are taken down for one's own patients"));
+        }
+        let replayed = match &attempt {
+            Some(attempt) => self.store.replayed(attempt).await?,
+            None => None,
+        };
+        let directive = match replayed {
+            Some(id) => self.own_directive(context, convert::parsed("request_id", &id)?).await?,
+            None => {
+                self.changing_directive(context, method, &directive, request_id).await?;
+                self.store.create_directive(&directive, attempt.as_ref()).await?
+            }
+        };
+        // A repetition too: the first attempt may not have been answered yet.
+        if directive.may_deny() {
+            self.settle().await;
+        }
+        Ok(directive)
+    }
+
     /// Returns a directive that the caller may know of.
     async fn own_directive(&self, context: &Context, id: DirectiveId) -> Result<Directive, Error> {
         let directive = self.store.directive(id).await?;
@@ -49,23 +80,34 @@ impl ConsentService for Service {
         let attempt = Attempt::new(&context.actor(), "CreateDirective", &request.request_id, &request);
         let proto::CreateDirectiveRequest { directive, request_id } = request;
         let directive = convert::new_directive(&context, directive, self.now_us())?;
-        self.check_labels(&directive).await?;
-        if !own(&context, &directive.patient) {
-            return Err(status::denied("NOT_YOUR_OWN", "directives are taken down for one's own patients"));
-        }
-        if let Some(attempt) = &attempt
-            && let Some(id) = self.store.replayed(attempt).await?
-        {
-            let id = convert::parsed("request_id", &id)?;
-            let directive = Some(self.own_directive(&context, id).await?.into());
-            return Ok(Response::new(proto::CreateDirectiveResponse { directive }));
-        }
-        self.changing_directive(&context, "CreateDirective", &directive, &request_id).await?;
-        let directive = self.store.create_directive(&directive, attempt.as_ref()).await?;
-        if directive.may_deny() {
-            self.settle().await;
-        }
-        Ok(Response::new(proto::CreateDirectiveResponse { directive: Some(directive.into()) }))
+        let recorded = self.record(&context, "CreateDirective", directive, attempt, &request_id).await?;
+        Ok(Response::new(proto::CreateDirectiveResponse { directive: Some(recorded.into()) }))
+    }
+
+    async fn import_consent(
+        &self,
+        request: Request<proto::ImportConsentRequest>,
+    ) -> Result<Response<proto::ImportConsentResponse>, Status> {
+        let context = Context::of(&request)?;
+        let request = request.into_inner();
+        convert::required_request_id(&request.request_id)?;
+        let attempt = Attempt::new(&context.actor(), "ImportConsent", &request.request_id, &request);
+        let directive = convert::imported(&context, &request, self.now_us())?;
+        let recorded =
+            self.record(&context, "ImportConsent", directive, attempt, &request.request_id).await?;
+        Ok(Response::new(proto::ImportConsentResponse { directive: Some(recorded.into()) }))
+    }
+
+    async fn export_consent(
+        &self,
+        request: Request<proto::ExportConsentRequest>,
+    ) -> Result<Response<proto::ExportConsentResponse>, Status> {
+        let context = Context::of(&request)?;
+        let proto::ExportConsentRequest { directive_id, version } = request.into_inner();
+        let id = convert::parsed("directive_id", &directive_id)?;
+        let directive = self.own_directive(&context, id).await?;
+        let resource = convert::exported(&directive, version)?;
+        Ok(Response::new(proto::ExportConsentResponse { resource }))
     }
 
     async fn get_directive(

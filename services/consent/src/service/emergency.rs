@@ -108,6 +108,7 @@ impl EmergencyAccessService for Service {
         }
         self.changing_session(&context, "CompleteEmergencyReview", &session, &request_id).await?;
         let session = self.store.review_session(id, &review, self.now_us()).await?;
+        self.settle().await;
         Ok(Response::new(proto::CompleteEmergencyReviewResponse { session: Some(session.into()) }))
     }
 }

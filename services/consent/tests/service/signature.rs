@@ -1,4 +1,4 @@
-//! Directives with their grantor's own signature.
+//! Directives with their grantor's own signature, and as FHIR Consent.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use prost::Message;
@@ -84,4 +84,36 @@ async fn a_label_that_nobody_knows_protects_nothing() {
     let misspelt = Directive { exceptions: vec![of("PSY"), of("XYZ")], ..denial() };
     wrong(caller.create(misspelt, "2").await, "directive.exceptions[1].labels");
     caller.create(Directive { r#match: Some(of("psy")), ..denial() }, "3").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directive_goes_out_as_fhir_consent_and_comes_back() {
+    use proto::FhirVersion::{R4, R5};
+    let service = Consent::start().await;
+    let mut clerk = service.caller("north", "kim", Role::Clerk);
+    let made = clerk.create(denial(), "1").await.unwrap();
+    for (version, attempt) in [(R4, "2"), (R5, "3")] {
+        let export =
+            proto::ExportConsentRequest { directive_id: made.directive_id.clone(), version: version.into() };
+        let resource = clerk.consent.export_consent(export).await.unwrap().into_inner().resource;
+        let import = |patient| proto::ImportConsentRequest {
+            patient: Some(patient),
+            version: version.into(),
+            resource: resource.clone(),
+            request_id: attempt.into(),
+        };
+        wrong(clerk.consent.import_consent(import(patient("", "p2"))).await, "resource");
+        let back = clerk.consent.import_consent(import(patient("", "p1"))).await.unwrap().into_inner();
+        let back = back.directive.unwrap();
+        assert_eq!((back.effect, &back.patient), (made.effect, &made.patient));
+        assert_eq!((&back.r#match, back.overridable), (&made.r#match, made.overridable));
+    }
+    let bad = proto::ImportConsentRequest {
+        patient: Some(patient("", "p1")),
+        version: R4.into(),
+        resource: "{\"resourceType\": \"Consent\"}".into(),
+        request_id: "4".into(),
+    };
+    let refusal = clerk.consent.import_consent(bad).await.err().unwrap();
+    assert!(refusal.message().contains("Consent.provision"), "{}", refusal.message());
 }
