@@ -147,6 +147,8 @@ fn directives(documents: &[DocumentFacts]) -> Vec<Directive> {
             },
             created_us: NOW_US - 900 * DAY_US + at as i64,
             created_by: "north/clerk".to_owned(),
+            grantor: Grantor::Patient,
+            signature: None,
         }
     };
     (0..DIRECTIVES).map(directive).collect()

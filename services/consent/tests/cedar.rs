@@ -181,7 +181,19 @@ impl Draw {
         }
     }
 
-    fn request(&mut self) -> Request {
+    /// What emergency access is for: everything, or some documents.
+    fn scope(&mut self, documents: &[DocumentFacts]) -> Matcher {
+        let everything = self.in_100(50);
+        // A directive's criteria, without those about who asks.
+        let drawn = self.matcher(documents, Layer::Patient, 4);
+        let of_document = drawn.criteria().iter().filter(|criterion| {
+            use Criterion::{Purposes, Relationships, Requesters, Roles};
+            !matches!(criterion, Requesters(_) | Roles(_) | Purposes(_) | Relationships(_))
+        });
+        if everything { Matcher::default() } else { Matcher::new(of_document.cloned()) }
+    }
+
+    fn request(&mut self, documents: &[DocumentFacts]) -> Request {
         let (role, purpose) = (self.one(&ROLES), self.one(&PURPOSES));
         let requester = Requester {
             member_id: self.one(&MEMBERS).parse().unwrap(),
@@ -192,7 +204,7 @@ impl Draw {
         let reason = self.one(&REASONS);
         let emergency =
             if self.in_100(40) { Emergency::Open(SessionId::generate(), reason) } else { Emergency::None };
-        Request { requester, now_us: NOW_US, emergency, scope: Matcher::default() }
+        Request { requester, now_us: NOW_US, emergency, scope: self.scope(documents) }
     }
 
     fn world(&mut self) -> World {
@@ -203,7 +215,7 @@ impl Draw {
         World {
             policy: Policy::new("drawn".into(), rules, vec!["OWN".into()]),
             patient: self.directives(&documents),
-            requests: (0..REQUESTS).map(|_| self.request()).collect(),
+            requests: (0..REQUESTS).map(|_| self.request(&documents)).collect(),
             documents,
         }
     }
@@ -244,7 +256,8 @@ fn compare(world: &World, tally: &mut Tally) {
     let ids: Vec<_> = world.documents.iter().map(oracle::document).collect();
     for request in &world.requests {
         let asked = oracle::asked(request);
-        let supposed = Request { emergency: Emergency::Supposed, ..request.clone() };
+        let supposed =
+            Request { emergency: Emergency::Supposed, scope: Matcher::default(), ..request.clone() };
         let supposed = (request.emergency == Emergency::None).then(|| oracle::asked(&supposed));
         let decisions = decide(&world.policy, &world.patient, request, &world.documents);
         for ((facts, document), decision) in world.documents.iter().zip(&ids).zip(decisions) {

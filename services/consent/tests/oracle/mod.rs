@@ -65,11 +65,18 @@ pub(crate) struct Oracle {
     action: EntityUid,
 }
 
-/// A question, as Cedar reads it: where the patient did not consent, and where they did.
+/// A question, as Cedar reads it.
 pub(crate) struct Asked {
     member: EntityUid,
-    contexts: [Context; 2],
+    /// Documents that emergency access is for; `None` where it is not open.
+    scope: Option<PolicySet>,
+    /// What is asked where emergency access has no part.
+    calm: Contexts,
+    in_emergency: Contexts,
 }
+
+/// Where the patient did not consent, and where they did.
+type Contexts = [Context; 2];
 
 impl Oracle {
     pub(crate) fn new(policy: &Policy, directives: &[Rule]) -> Self {
@@ -92,7 +99,13 @@ impl Oracle {
 
     /// Decides whether a document may be seen.
     pub(crate) fn decide(&self, asked: &Asked, document: &EntityUid, documents: &Entities) -> Verdict {
-        let ask = |set, consented: bool| self.ask(set, asked, consented, document, documents);
+        let is_in_scope =
+            |scope| self.ask(scope, asked, &asked.calm[0], document, documents).0 == Decision::Allow;
+        let contexts =
+            if asked.scope.as_ref().is_some_and(is_in_scope) { &asked.in_emergency } else { &asked.calm };
+        let ask = |set, consented: bool| {
+            self.ask(set, asked, &contexts[usize::from(consented)], document, documents)
+        };
         let (_, gates) = ask(&self.gate, false);
         if gates.len() < 2 {
             let complete = gates.iter().any(|id| id.to_string() == "complete");
@@ -122,13 +135,12 @@ impl Oracle {
         &self,
         policies: &PolicySet,
         asked: &Asked,
-        consented: bool,
+        context: &Context,
         document: &EntityUid,
         documents: &Entities,
     ) -> (Decision, Vec<PolicyId>) {
-        let context = asked.contexts[usize::from(consented)].clone();
         let (member, action) = (asked.member.clone(), self.action.clone());
-        let question = Question::new(member, action, document.clone(), context, None).unwrap();
+        let question = Question::new(member, action, document.clone(), context.clone(), None).unwrap();
         let answer = self.authorizer.is_authorized(&question, policies, documents);
         let errors: Vec<_> = answer.diagnostics().errors().collect();
         assert!(errors.is_empty(), "a condition is wrong: {errors:?}");
@@ -328,16 +340,24 @@ pub(crate) fn asked(request: &Request) -> Asked {
         ],
     };
     let emergency = (!reasons.is_empty()).then(|| ("emergency".to_owned(), texts_value(&reasons)));
-    let context = |consented| {
+    let context = |emergency: Option<&(String, Value)>, consented| {
         let pairs = [
             ("now".to_owned(), Value::new_long(request.now_us)),
             ("relationships".to_owned(), texts_value(&requester.relationships)),
             ("consented".to_owned(), Value::new_bool(consented)),
         ];
-        let known = [&role, &purpose, &emergency].into_iter().flatten().cloned();
+        let known = [role.as_ref(), purpose.as_ref(), emergency].into_iter().flatten().cloned();
         Context::from_pairs(pairs.into_iter().chain(known)).unwrap()
     };
-    Asked { member: uid("Member", requester.member_id.as_str()), contexts: [context(false), context(true)] }
+    let contexts = |emergency| [context(emergency, false), context(emergency, true)];
+    let covers: Vec<_> =
+        request.scope.criteria().iter().map(|criterion| condition(criterion, true)).collect();
+    Asked {
+        member: uid("Member", requester.member_id.as_str()),
+        scope: emergency.as_ref().map(|_| policies([("scope".to_owned(), permit(&all(&covers)))])),
+        calm: contexts(None),
+        in_emergency: contexts(emergency.as_ref()),
+    }
 }
 
 /// Returns how Cedar names a document.
