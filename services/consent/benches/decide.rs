@@ -132,8 +132,6 @@ fn directives(documents: &[DocumentFacts]) -> Vec<Directive> {
         };
         let except = Matcher::new([On::Requesters(vec![of(&MEMBERS, at + 1).parse().unwrap()])]);
         Directive {
-            grantor: Grantor::Patient,
-            signature: None,
             id: DirectiveId::generate(),
             patient: RecordRef::new(of(&MEMBERS[..3], at).parse().unwrap(), "4711").unwrap(),
             effect,

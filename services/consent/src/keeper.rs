@@ -15,20 +15,26 @@ const AT_ONCE_MAX: usize = 256;
 
 /// Takes decisions to be kept.
 #[derive(Clone)]
-pub(crate) struct Keeper(mpsc::Sender<Kept>);
+pub(crate) struct Keeper {
+    waiting: mpsc::Sender<Kept>,
+    store: Arc<dyn Store>,
+}
 
 impl Keeper {
     /// Begins to keep decisions, until every handle is gone.
     pub(crate) fn new(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
-        lifecycle.spawn(keep(store, waiting, lifecycle.clone()));
-        Self(sender)
+        lifecycle.spawn(keep(store.clone(), waiting, lifecycle.clone()));
+        Self { waiting: sender, store }
     }
 
     /// Hands over a decision. What was handed over less than a moment before a crash cannot be explained later; that it was
     /// released is in the audit log all the same.
     pub(crate) async fn keep(&self, kept: Kept) {
-        self.0.send(kept).await.ok();
+        // While the process stops nobody takes them any more.
+        if let Err(mpsc::error::SendError(kept)) = self.waiting.send(kept).await {
+            write(self.store.as_ref(), &[kept]).await;
+        }
     }
 }
 
@@ -40,7 +46,7 @@ async fn keep(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Kept>, lifecycl
         let received = tokio::select! {
             received = waiting.recv_many(&mut batch, AT_ONCE_MAX) => received,
             () = &mut stopping => {
-                // Calls under way may still decide; what they hand over in time is kept.
+                // Calls under way may still decide; they keep it themselves.
                 waiting.close();
                 waiting.recv_many(&mut batch, WAITING_MAX).await
             }
@@ -48,9 +54,13 @@ async fn keep(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Kept>, lifecycl
         if received == 0 {
             return;
         }
-        if let Err(error) = store.keep_decisions(&batch).await {
-            tracing::error!(%error, decisions = batch.len(), "decisions could not be kept to be explained later");
-        }
+        write(store.as_ref(), &batch).await;
         batch.clear();
+    }
+}
+
+async fn write(store: &dyn Store, decisions: &[Kept]) {
+    if let Err(error) = store.keep_decisions(decisions).await {
+        tracing::error!(%error, decisions = decisions.len(), "decisions could not be kept to be explained later");
     }
 }

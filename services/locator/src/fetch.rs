@@ -78,10 +78,15 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
                 return Err(refuse(clients, context, order, &asked).await?);
             };
             // What was masked, and who is told, is as the first answer had it.
-            if permitted.decision.obligations != obligations {
-                return Err(Error::Stopped.into());
+            let told = match permitted.decision.obligations == obligations {
+                true => notify(clients, context, person, permitted, order).await,
+                false => Err(Error::Stopped.into()),
+            };
+            if let Err(stopped) = told {
+                // The log holds a release that was not made after all.
+                clients.record_failure(context, asked.event(order, EventOutcome::Failed, ""), &stopped).await;
+                return Err(stopped);
             }
-            notify(clients, context, person, permitted, order).await?;
             Ok(Opened {
                 header: convert::header(permitted),
                 entry: permitted.entry.clone(),
@@ -197,15 +202,22 @@ async fn ask(clients: &Clients, context: &Context, order: &Order, again: bool) -
         return Ok(Asked::default());
     };
     // Documents of a patient whom the index does not know are nobody's: directives could not be found.
-    let Some(person) = clients.person(context, By::Record(patient)).await? else {
-        return Ok(Asked::default());
+    let person = match clients.person(context, By::Record(patient)).await {
+        // Too many records to decide on: nothing is released, and nothing told.
+        Err(error) if error.code() == Code::FailedPrecondition => None,
+        person => person?,
     };
+    let Some(person) = person else { return Ok(Asked::default()) };
     let linked = |record: &RecordReference| entry.patient.as_ref() == Some(record);
     if !person.records.iter().any(linked) {
         return Ok(Asked::default());
     }
     let session = &order.emergency_session_id;
-    let decided = clients.decide(context, &person, vec![entry], session, again).await?.pop();
+    let decided = match clients.decide(context, &person, vec![entry], session, again).await {
+        // A session that does not serve is refused as if there were no document: there is none to try it on either.
+        Err(error) if error.code() == Code::FailedPrecondition => None,
+        decided => decided?.pop(),
+    };
     Ok(Asked { person: Some(person), decided })
 }
 
@@ -351,6 +363,13 @@ impl Opened {
             clients.record_failure(context, attempt, failure).await;
         }
         let reason = failure.map(status::reason);
+        // What consent stopped says nothing of the pointer.
+        if reason
+            .as_deref()
+            .is_some_and(|reason| !reason.starts_with("SOURCE_") && !reason.starts_with("WRONG_"))
+        {
+            return;
+        }
         report(clients, context, &order.document_id, reason.as_deref()).await;
     }
 }

@@ -176,9 +176,9 @@ pub(crate) async fn send(
     answers: mpsc::Sender<Result<LocateResponse, Status>>,
 ) {
     let Located { person, pointers, mut permit, ask, source_timeout, mut completion } = located;
-    let context = context.within(source_timeout);
+    let in_time = context.clone().within(source_timeout);
     let asked: FuturesUnordered<_> =
-        ask.into_iter().map(|(member, records)| ask_member(&clients, &context, member, records)).collect();
+        ask.into_iter().map(|(member, records)| ask_member(&clients, &in_time, member, records)).collect();
     // Members are asked while pointers are sent: a slow reader costs them no time.
     let messages = stream::select(asked.map(Message::Source), stream::iter(pointers).map(Message::Pointer));
     let mut messages = pin!(stream::iter([Message::Person(person)]).chain(messages));

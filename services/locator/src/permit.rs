@@ -1,7 +1,10 @@
 //! What was permitted, for as long as its release goes on.
 
 use signpost_common::rpc::Context;
-use signpost_proto::consent::v1::{DecideRequest, Effect, Obligation};
+use signpost_proto::{
+    consent::v1::{DecideRequest, Effect, Obligation},
+    mpi::v1::list_person_records_request::By,
+};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -10,6 +13,9 @@ use crate::{
     convert,
     error::Error,
 };
+
+/// How often consent is asked in a row when its answers come late.
+const ASKED_MAX: usize = 3;
 
 /// Documents that consent permitted, and how to ask about them again.
 ///
@@ -52,8 +58,16 @@ impl Permit {
     /// # Errors
     /// When something is no longer permitted as it was, or cannot be found out to be.
     pub(crate) async fn holds(&mut self, clients: &Clients, context: &Context) -> Result<(), Status> {
-        // Without documents there is nothing to be released.
-        while self.until.is_some_and(|until| until <= Instant::now()) {
+        // Without documents there is nothing to be released. An answer that takes longer than it is good for is no answer.
+        for _ in 0..ASKED_MAX {
+            if self.until.is_none_or(|until| Instant::now() < until) {
+                return Ok(());
+            }
+            // A record that was linked since may bear a denial.
+            let person = clients.person(context, By::PersonId(self.request.person_id.clone())).await?;
+            if person.is_none_or(|person| person.records != self.request.patient_records) {
+                return Err(Error::Stopped.into());
+            }
             let (response, until) = clients.ask_consent(context, self.request.clone()).await?;
             let as_before = response.decisions.len() == self.obligations.len()
                 && response.decisions.iter().zip(&self.obligations).all(|(decision, obligations)| {
@@ -64,6 +78,9 @@ impl Permit {
             }
             self.until = Some(until);
         }
-        Ok(())
+        match self.until.is_none_or(|until| Instant::now() < until) {
+            true => Ok(()),
+            false => Err(Error::Service("consent service").into()),
+        }
     }
 }

@@ -24,14 +24,12 @@ use crate::{
     convert,
     domain::rank,
     error::Error,
+    even,
     fetch::{self, Opened, Order, Part},
     locate,
 };
 
-/// Most messages of a locate that wait to be read by the caller.
-const MESSAGES_MAX: usize = 16;
-
-/// Most parts of a document that wait to be read: one, so that what is stopped stops at once. Then the source waits.
+/// Most messages that wait to be read by the caller: one, so that what is stopped stops at once. Then the source waits.
 const PARTS_MAX: usize = 1;
 
 /// Longest time for one document of a history.
@@ -52,7 +50,7 @@ impl RecordLocatorService for Service {
         let context = Context::of(&request)?;
         rpc::request_id(&request.get_ref().request_id)?;
         let located = locate::prepare(&self.clients, &context, request.into_inner()).await?;
-        let (sender, answers) = mpsc::channel(MESSAGES_MAX);
+        let (sender, answers) = mpsc::channel(PARTS_MAX);
         self.lifecycle.spawn(locate::send(self.clients.clone(), context, located, sender));
         Ok(Response::new(ReceiverStream::new(answers)))
     }
@@ -84,6 +82,7 @@ impl RecordLocatorService for Service {
         rpc::request_id(&request.get_ref().request_id)?;
         let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } =
             request.into_inner();
+        let began = Instant::now();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchHistory";
         let person = self.clients.person(&context, By::PersonId(person_id)).await?;
         let (mut decided, mut truncated) = (vec![], false);
@@ -121,7 +120,11 @@ impl RecordLocatorService for Service {
             };
             (order, custodian)
         });
-        let orders = orders.collect();
+        let orders: Vec<_> = orders.collect();
+        if orders.is_empty() {
+            truncated = false;
+            even::out(began).await;
+        }
         let (sender, answers) = mpsc::channel(PARTS_MAX);
         let completion = HistoryCompletion { truncated, ..HistoryCompletion::default() };
         self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, completion, sender));

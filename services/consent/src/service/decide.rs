@@ -89,6 +89,10 @@ impl Service {
                 Request { requester, now_us, emergency, scope }
             }
         };
+        // What a patient directed is read here, unless the exchange itself asks.
+        if !context.inside {
+            self.reading(context, &question.person_id.to_string(), "", &question.records).await?;
+        }
         let standing = self.rulebook.standing(&question.records, now_us).await?;
         let policy = match version.as_str() {
             "" => standing.policy,
@@ -130,7 +134,7 @@ impl Service {
         };
         let policy = self.rulebook.version(version).await?;
         let patient = self.directives_then(&kept).await?;
-        self.explaining(context, &kept).await?;
+        self.reading(context, &kept.person_id, &kept.id.to_string(), &[]).await?;
         Ok(explained(&policy, &patient, &asked, document))
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use signpost_common::{
     clock,
     db::Attempt,
-    id::DirectiveId,
+    id::{DirectiveId, RecordRef},
     rpc::{Context, page, status, status::invalid},
 };
 use signpost_proto::{
@@ -36,7 +36,7 @@ impl Service {
         Actor { by: context.actor(), now_us: self.now_us() }
     }
 
-    /// Records that the policy is changed, before it is.
+    /// Records that the policy is changed or tried on what was decided, before it is.
     async fn changing_policy(
         &self,
         context: &Context,
@@ -55,14 +55,21 @@ impl Service {
         self.audit.append(context, event).await
     }
 
-    /// Records that somebody reads what was decided on a patient.
-    pub(super) async fn explaining(&self, context: &Context, kept: &Kept) -> Result<(), Status> {
+    /// Records that somebody reads what was or would be decided on a patient.
+    pub(super) async fn reading(
+        &self,
+        context: &Context,
+        person_id: &str,
+        decision_id: &str,
+        records: &[RecordRef],
+    ) -> Result<(), Status> {
         let event = Event {
             kind: EventKind::Decision.into(),
             action: "/signpost.consent.v1.ConsentService/ExplainDecision".to_owned(),
             outcome: EventOutcome::Success.into(),
-            object_id: kept.id.to_string(),
-            person_id: kept.person_id.clone(),
+            object_id: decision_id.to_owned(),
+            person_id: person_id.to_owned(),
+            patient_records: records.iter().map(convert::record_to_proto).collect(),
             ..Event::default()
         };
         self.audit.append(context, event).await
@@ -202,6 +209,7 @@ impl PolicyService for Service {
         &self,
         request: Request<proto::SimulatePolicyRequest>,
     ) -> Result<Response<proto::SimulatePolicyResponse>, Status> {
+        let context = Context::of(&request)?;
         let proto::SimulatePolicyRequest { policy, since } = request.into_inner();
         let since_us = convert::micros("since", since.as_ref())?.unwrap_or(i64::MIN);
         let policy = match policy.ok_or_else(|| invalid("policy", "must be a version or a document"))? {
@@ -210,6 +218,7 @@ impl PolicyService for Service {
                 read("source", &source)?.policy("simulated").into()
             }
         };
+        self.changing_policy(&context, "SimulatePolicy", &policy.version, "").await?;
         Ok(Response::new(self.simulate(&policy, since_us).await?))
     }
 
@@ -235,9 +244,14 @@ impl PolicyService for Service {
         let request = request.into_inner();
         convert::required_request_id(&request.request_id)?;
         let attempt = Attempt::new(&context.actor(), "RollbackPolicy", &request.request_id, &request);
-        let version = match request.version.as_str() {
-            "" => self.store.previous().await?.ok_or(Error::PolicyFirst)?,
-            version => version.to_owned(),
+        let done = match &attempt {
+            Some(attempt) => self.store.replayed(attempt).await?,
+            None => None,
+        };
+        let version = match (done, request.version.as_str()) {
+            (Some(done), _) => done,
+            (None, "") => self.store.previous().await?.ok_or(Error::PolicyFirst)?,
+            (None, version) => version.to_owned(),
         };
         let request_id = &request.request_id;
         let stored =
