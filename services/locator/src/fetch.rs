@@ -64,7 +64,7 @@ pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) ->
     let asked = decide(clients, context, order, false).await?;
     let Some(permitted) = asked.permitted() else {
         let refusal = refuse(clients, context, order, &asked).await;
-        even::out(began).await;
+        even::out(began, even::STEP).await;
         return Err(refusal?);
     };
     // The source must leave time to record how it went, and not let an emergency wait.

@@ -128,7 +128,7 @@ async fn prepare_answer(
     clients.audit.append(context, event).await?;
     // Somebody of whom nothing may be seen looks like somebody of whom there is nothing.
     if completion.pointers == 0 {
-        even::out(began).await;
+        even::out(began, even::LOCATE_STEP).await;
     }
     let source_timeout = Duration::from_millis(source_timeout_ms.into());
     Ok(Located { person: outcome, pointers, permit, ask, source_timeout, completion })

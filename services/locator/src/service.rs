@@ -123,7 +123,7 @@ impl RecordLocatorService for Service {
         let orders: Vec<_> = orders.collect();
         if orders.is_empty() {
             truncated = false;
-            even::out(began).await;
+            even::out(began, even::STEP).await;
         }
         let (sender, answers) = mpsc::channel(PARTS_MAX);
         let completion = HistoryCompletion { truncated, ..HistoryCompletion::default() };
