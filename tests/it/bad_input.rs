@@ -242,6 +242,12 @@ async fn directives_are_checked() -> anyhow::Result<()> {
         assert_invalid(create(directive, "r").await?, field);
     }
     assert_invalid(create(good(), "").await?, "request_id");
+    let record = RegisterPatientRequest {
+        local_id: "1".into(),
+        demographics: Some(person()),
+        request_id: String::new(),
+    };
+    client.mpi().register_patient(client.request(&system(), record)?).await?;
     assert!(create(good(), "r").await?.is_ok());
     let reused = create(Directive { effect: Effect::Permit.into(), ..good() }, "r")
         .await?

@@ -137,6 +137,7 @@ async fn a_session_opens_what_was_withheld_to_its_owner_alone() -> anyhow::Resul
         session_id: session,
         outcome: ReviewOutcome::Justified.into(),
         note: "seen".into(),
+        follow_up: String::new(),
         request_id: "review".into(),
     };
     client.emergency().complete_emergency_review(client.request(&officer, request)?).await?;

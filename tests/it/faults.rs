@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::OnceLock,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use signpost::{client::Client, config::Service};
 use signpost_common::rpc::status;
 use signpost_proto::{
@@ -23,25 +25,29 @@ use signpost_tests::{
     scenario::{person, record, two_documents},
     soak, system,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
+use crate::command::run;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_on_sqlite() -> anyhow::Result<()> {
-    survives_kill(Cluster::builder(Topology::OneProcess).without_sources().start().await?).await
+    survives_kill(Cluster::builder(Topology::OneProcess).without_sources().start().await?, "all.toml").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_on_postgres() -> anyhow::Result<()> {
     let Some(_) = postgres() else { return Ok(()) };
-    survives_kill(Cluster::builder(Topology::SixProcesses).without_sources().start().await?).await
+    let cluster = Cluster::builder(Topology::SixProcesses).without_sources().start().await?;
+    survives_kill(cluster, "audit.toml").await
 }
 
-async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
+/// `config` is the configuration of the audit log.
+async fn survives_kill(mut cluster: Cluster, config: &str) -> anyhow::Result<()> {
     let mut acknowledged = HashSet::new();
     let mut next = 0;
-    let cuts = if soak() { 20 } else { 3 };
+    let cuts = if soak() { 50 } else { 3 };
     for round in 0..cuts {
         let client = cluster.client("north", Service::Mpi)?;
         let (sender, items) = mpsc::channel(64);
@@ -86,7 +92,8 @@ async fn survives_kill(mut cluster: Cluster) -> anyhow::Result<()> {
         persons.insert(format!("P{item}"), person);
     }
     println!("{} acknowledged records are there after {cuts} power cuts", acknowledged.len());
-    log_tells(&client, persons).await
+    log_tells(&client, persons).await?;
+    run(cluster.dir(), &["--config", config, "audit", "verify"]).await?.well().map(drop)
 }
 
 /// Reads the log of decisions until it has told the person of each record.
@@ -157,7 +164,7 @@ async fn a_hung_member_is_named_by_the_deadline() -> anyhow::Result<()> {
 async fn a_document_that_is_not_as_registered_ends_in_data_loss() -> anyhow::Result<()> {
     let (cluster, documents) = two_documents().await?;
     let client = cluster.client("west", Service::Locator)?;
-    let file = cluster.documents("north").join("a.txt");
+    let file = cluster.documents("north").join("north.txt");
     let good = std::fs::read(&file)?;
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
@@ -234,5 +241,59 @@ async fn sigterm_lets_calls_under_way_finish() -> anyhow::Result<()> {
     drop(sender);
     assert!(answers.message().await?.is_none());
     assert!(stopping.await??, "it ends well");
+    Ok(())
+}
+
+/// How long before the signal a call may have begun that the process did not see yet: the machine may be busy.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_loses_nothing_that_was_acknowledged() -> anyhow::Result<()> {
+    let mut cluster = Cluster::builder(Topology::OneProcess).without_sources().start().await?;
+    let mut acknowledged = vec![];
+    let rounds = if soak() { 20 } else { 2 };
+    for round in 0..rounds {
+        let client = cluster.client("north", Service::Mpi)?;
+        let signalled = OnceLock::new();
+        let registering = (0..16).map(async |worker| {
+            let mut done = vec![];
+            for item in 0..u64::MAX {
+                let number = round * 1_000_000 + worker * 10_000 + item;
+                let request = client.request(&system(), record(number))?;
+                let began = Instant::now();
+                match client.mpi().register_patient(request).await {
+                    Ok(_) => done.push(number),
+                    // Who comes too late is turned away, also who was on the way; who was being served is not.
+                    Err(error) => {
+                        ensure!(error.code() == Code::Unavailable, "{error:?}");
+                        let at = signalled.get().with_context(|| format!("refused before: {error:?}"))?;
+                        ensure!(began + ON_THE_WAY >= *at, "a call under way was cut off: {error:?}");
+                        return Ok(done);
+                    }
+                }
+            }
+            anyhow::Ok(done)
+        });
+        let process = cluster.take_process(Service::Mpi)?;
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            signalled.set(Instant::now()).ok();
+            process.terminate().await
+        };
+        let (done, stopped) = tokio::join!(try_join_all(registering), stop);
+        ensure!(stopped?, "it does not end well");
+        acknowledged.extend(done?.into_iter().flatten());
+        cluster.restart(Service::Mpi).await?;
+    }
+    ensure!(acknowledged.len() > 50, "{} calls are no load", acknowledged.len());
+    let client = cluster.client("north", Service::Mpi)?;
+    for number in &acknowledged {
+        let by = RecordReference { member_id: "north".into(), local_id: format!("P{number}") };
+        let request =
+            client.request(&physician(), GetPersonRequest { by: Some(By::Record(by)), as_of: None })?;
+        let answer = client.mpi().get_person(request).await;
+        answer.with_context(|| format!("P{number} was acknowledged and is gone"))?;
+    }
+    println!("{} acknowledged calls, all there", acknowledged.len());
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use signpost::config::Service;
+use signpost::config::{NetworkDefault, Service};
 use signpost_tests::{Cluster, DocumentFile, Topology, write_index};
 
 use crate::command::{Ran, run};
@@ -120,7 +120,7 @@ async fn policies_are_compared_as_diff_does() -> anyhow::Result<()> {
     );
     let (out, _) = diff("other.toml", "opt-out").await?.badly()?;
     assert!(out.starts_with("- network:not-west\n"), "{out}");
-    fs::write(folder.join("changed.toml"), template.replace("\"PATRQT\"", "\"HPAYMT\""))?;
+    fs::write(folder.join("changed.toml"), template.replace("\"T-TREAT\"", "\"TREAT\", \"HPAYMT\""))?;
     let (out, _) = diff("opt-out", "changed.toml").await?.badly()?;
     assert!(
         out.contains("~ network:opt-out\n    purposes of use: now also payment (HPAYMT); no longer"),
@@ -149,10 +149,10 @@ async fn a_policy_is_tried_on_cases() -> anyhow::Result<()> {
         run(folder, &[&["policy", "test", policy, "--cases", "cases.toml"], more].concat()).await
     };
     let out = test("opt-out", &[]).await?.well()?;
-    assert!(out.contains("7 cases, as expected") && out.contains("patient:no-psychiatry"), "{out}");
+    assert!(out.contains("8 cases, as expected") && out.contains("patient:no-psychiatry"), "{out}");
     let (out, _) = test("opt-in", &["--why"]).await?.badly()?;
     for words in
-        ["4 of 7 cases", "expected to permit, it denies", "The network's rule denies it, and decides."]
+        ["5 of 8 cases", "expected to permit, it denies", "The network's rule denies it, and decides."]
     {
         assert!(out.contains(words), "{words}: {out}");
     }
@@ -170,7 +170,7 @@ async fn a_policy_is_tried_on_cases() -> anyhow::Result<()> {
 }
 
 /// Runs a command with the address of the cluster.
-async fn call(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Ran> {
+pub(crate) async fn call(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Ran> {
     let endpoint = cluster.endpoint(Service::Locator);
     run(cluster.dir(), &[arguments, &["--pki", "pki", "--endpoint", &endpoint]].concat()).await
 }
@@ -181,7 +181,7 @@ async fn policy(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<String>
 }
 
 /// Starts an exchange on which north has a document of Rosa.
-async fn exchange() -> anyhow::Result<Cluster> {
+pub(crate) async fn exchange() -> anyhow::Result<Cluster> {
     let cluster = Cluster::builder(Topology::OneProcess).start().await?;
     let people = "mrn,given,family,birth_date,sex,phone\nN1,Rosa,Delgado,1990-09-09,female,212-555-0187\n";
     fs::write(cluster.dir().join("people.csv"), people)?;
@@ -202,7 +202,7 @@ async fn exchange() -> anyhow::Result<Cluster> {
 }
 
 /// Returns how many documents west may see of Rosa.
-async fn seen(cluster: &Cluster) -> anyhow::Result<usize> {
+pub(crate) async fn seen(cluster: &Cluster) -> anyhow::Result<usize> {
     let rosa = ["--given=Rosa", "--family=Delgado", "--birth-date=1990-09-09", "--phone=212-555-0187"];
     let out = call(cluster, &[["locate", "--as=west", "--user=dr.lee"].as_slice(), &rosa].concat())
         .await?
@@ -231,7 +231,10 @@ async fn simulated(cluster: &Cluster, file: &str) -> anyhow::Result<Value> {
 async fn an_operator_comes_from_a_template_to_a_policy_in_force_and_back() -> anyhow::Result<()> {
     let cluster = exchange().await?;
     let template = policy(&cluster, &["show"]).await?;
-    assert!(template.starts_with("# opt-out, in force, shipped\n"), "{template}");
+    let shipped = NetworkDefault::OptOut.version();
+    assert!(template.starts_with(&format!("# {shipped}, in force, shipped\n")), "{template}");
+    let same = policy(&cluster, &["show", &shipped]).await?;
+    assert_eq!(same, template);
     assert!(policy(&cluster, &["list"]).await?.contains("no version was activated"));
 
     let template = run(cluster.dir(), &["policy", "template", "opt-out"]).await?.well()?;
@@ -240,7 +243,7 @@ async fn an_operator_comes_from_a_template_to_a_policy_in_force_and_back() -> an
         run(cluster.dir(), &["policy", "check", "policy.toml"]).await?.well()?.contains("opt-out is good")
     );
     let out = policy(&cluster, &["activate", "policy.toml", "--user", "kim"]).await?;
-    assert_eq!(out, "opt-out@1 is in force; before it was opt-out of `consent.network_default`\n");
+    assert_eq!(out, format!("opt-out@1 is in force; before it was {shipped} of `consent.network_default`\n"));
     let out = policy(&cluster, &["activate", "policy.toml"]).await?;
     assert_eq!(
         out, "opt-out@1 was in force already; nothing changes\n",
@@ -340,7 +343,8 @@ async fn nonsense_is_refused_by_the_exchange_and_the_next_step_is_named() -> any
     let trouble = call(&cluster, &["policy", "diff", "opt-out", "opt-out@7"]).await?;
     assert!(trouble.code == Some(2) && trouble.err.contains("POLICY_UNKNOWN"), "{trouble:?}");
     let out = policy(&cluster, &["list", "--role", "privacy-officer"]).await?;
-    assert_eq!(out, "no version was activated; opt-out of `consent.network_default` holds\n");
+    let shipped = NetworkDefault::OptOut.version();
+    assert_eq!(out, format!("no version was activated; {shipped} of `consent.network_default` holds\n"));
     let out = policy(&cluster, &["simulate", "opt-in", "--last", "1 year"]).await?;
     assert_eq!(out, "0 decisions replayed, 0 would differ\n");
     Ok(())

@@ -7,24 +7,25 @@ use futures_util::future::try_join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use signpost::{
     client::Client,
-    config::{NetworkDefault, Service},
+    config::{Matching, NetworkDefault, Service},
 };
 use signpost_common::{hash::sha256, rpc::status};
 use signpost_proto::{
-    common::v1::{Coding, Demographics, HumanName, RecordReference, Role},
+    common::v1::{Coding, Demographics, HumanName, RecordReference},
     consent::v1::{
-        ActivatePolicyRequest, CreateDirectiveRequest, Directive, DraftPolicyRequest, Effect,
-        ListNoticesRequest, NoticeKind, RevokeDirectiveRequest, notice_service_client::NoticeServiceClient,
-        policy_service_client::PolicyServiceClient,
+        CreateDirectiveRequest, Directive, Effect, ListNoticesRequest, NoticeKind, RevokeDirectiveRequest,
+        notice_service_client::NoticeServiceClient,
     },
-    locator::v1::{FetchDocumentRequest, fetch_document_response::Message},
+    locator::v1::{FetchDocumentRequest, PersonMatch, fetch_document_response::Message},
     mpi::v1::RegisterPatientRequest,
     registry::v1::{DocumentEntry, RegisterDocumentRequest},
 };
 use signpost_tests::{
     Cluster, DocumentFile, Topology,
     find::{fetch, locate},
-    operator, patient, physician, system, write_index,
+    patient, physician,
+    scenario::activate,
+    system, write_index,
 };
 use tonic::{Code, Status};
 
@@ -35,7 +36,9 @@ async fn with_documents(
     content: &[u8],
     labels: &str,
 ) -> anyhow::Result<(Cluster, Vec<String>)> {
-    let mut cluster = Cluster::builder(Topology::InProcess).network_default(default).start().await?;
+    let matching = Matching { user_per_minute: 0, member_per_minute: 0, ..Matching::default() };
+    let builder = Cluster::builder(Topology::InProcess).network_default(default).matching(matching);
+    let mut cluster = builder.start().await?;
     let client = cluster.client("north", Service::Mpi)?;
     let (folder, mut files) = (cluster.documents("north"), vec![]);
     for number in 1..=people {
@@ -208,17 +211,6 @@ async fn a_stream_under_way_stops() -> anyhow::Result<()> {
 
 const PART_2: &str = include_str!("../../deploy/policies/part-2.toml");
 
-async fn activate(cluster: &Cluster, source: &str) -> anyhow::Result<()> {
-    let client = cluster.client("operator", Service::Consent)?;
-    let (mut policies, user) = (PolicyServiceClient::new(client.transport()), operator(Role::Operator));
-    let draft = DraftPolicyRequest { source: source.into(), request_id: String::new() };
-    let drafted = policies.draft_policy(client.request(&user, draft)?).await?.into_inner();
-    let version = drafted.version.context("no version")?.version;
-    let activate = ActivatePolicyRequest { version, request_id: String::new() };
-    policies.activate_policy(client.request(&user, activate)?).await?;
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn obligations_are_discharged_or_nothing_is_released() -> anyhow::Result<()> {
     let (cluster, ids) = with_documents(NetworkDefault::OptOut, 1, b"methadone", "R|OPIOIDUD").await?;
@@ -258,9 +250,6 @@ async fn obligations_are_discharged_or_nothing_is_released() -> anyhow::Result<(
 /// Trials of the timing test.
 const TRIALS: usize = 2_000;
 
-/// Who ask at the same time.
-const ASKING: u64 = 8;
-
 /// Returns the share of trials that the best threshold between two sets of times tells apart, 0.5 to 1.
 fn told_apart(one: &[u128], other: &[u128]) -> f64 {
     let mut thresholds: Vec<u128> = one.iter().chain(other).copied().collect();
@@ -275,23 +264,16 @@ fn told_apart(one: &[u128], other: &[u128]) -> f64 {
     shares.fold(0.5, f64::max)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_withheld_cannot_be_told_from_what_is_not_there() -> anyhow::Result<()> {
-    let (cluster, ids) = with_documents(NetworkDefault::OptIn, 1, b"withheld", "N").await?;
-    let west = cluster.client("west", Service::Locator)?;
-    let physician = physician();
-    let absent = signpost_common::id::DocumentId::generate().to_string();
-    let asking = (0..ASKING).map(async |seed| {
+/// Asks many times, for what is withheld or for what is not there, and fails when the times of the answers tell the two apart.
+async fn cannot_be_told_apart(
+    asking: u64,
+    ask: impl AsyncFn(bool) -> anyhow::Result<Duration>,
+) -> anyhow::Result<()> {
+    let asking = (0..asking).map(async |seed| {
         let (mut random, mut times) = (StdRng::seed_from_u64(seed), vec![]);
-        for _ in 0..TRIALS / ASKING as usize {
+        for _ in 0..TRIALS / asking as usize {
             let is_there = random.random_bool(0.5);
-            let document_id = if is_there { ids[0].clone() } else { absent.clone() };
-            let request = FetchDocumentRequest { document_id, ..FetchDocumentRequest::default() };
-            let request = west.request(&physician, request)?;
-            let began = Instant::now();
-            let refusal = west.locator().fetch_document(request).await.err().context("it was released")?;
-            times.push((is_there, began.elapsed().as_micros()));
-            assert_eq!((refusal.code(), refusal.message()), (Code::NotFound, "there is no such document"));
+            times.push((is_there, ask(is_there).await?.as_micros()));
         }
         anyhow::Ok(times)
     });
@@ -304,4 +286,46 @@ async fn what_is_withheld_cannot_be_told_from_what_is_not_there() -> anyhow::Res
     // A coin that is thrown so often and cut at its best is right in some more than half.
     ensure!(share <= 0.55, "{:.1} % told apart", share * 100.0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_withheld_cannot_be_told_from_what_is_not_there() -> anyhow::Result<()> {
+    let (cluster, ids) = with_documents(NetworkDefault::OptIn, 1, b"withheld", "N").await?;
+    let west = cluster.client("west", Service::Locator)?;
+    let physician = physician();
+    let absent = signpost_common::id::DocumentId::generate().to_string();
+    cannot_be_told_apart(8, async |is_there| {
+        let document_id = if is_there { ids[0].clone() } else { absent.clone() };
+        let request = FetchDocumentRequest { document_id, ..FetchDocumentRequest::default() };
+        let request = west.request(&physician, request)?;
+        let began = Instant::now();
+        let refusal = west.locator().fetch_document(request).await.err().context("it was released")?;
+        let took = began.elapsed();
+        assert_eq!((refusal.code(), refusal.message()), (Code::NotFound, "there is no such document"));
+        Ok(took)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_withheld_makes_no_locate_longer() -> anyhow::Result<()> {
+    let (cluster, _) = with_documents(NetworkDefault::OptIn, 1, b"withheld", "N").await?;
+    let north = cluster.client("north", Service::Mpi)?;
+    let record = RegisterPatientRequest {
+        local_id: local(2),
+        demographics: Some(person(2)),
+        request_id: String::new(),
+    };
+    north.mpi().register_patient(north.request(&system(), record)?).await?;
+    let west = cluster.client("west", Service::Locator)?;
+    let physician = physician();
+    cannot_be_told_apart(4, async |is_there| {
+        let demographics = person(if is_there { 1 } else { 2 });
+        let began = Instant::now();
+        let located = locate(&west, &physician, &demographics).await?;
+        let took = began.elapsed();
+        assert_eq!((located.person.r#match(), located.pointers.len()), (PersonMatch::Certain, 0));
+        Ok(took)
+    })
+    .await
 }

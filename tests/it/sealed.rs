@@ -1,6 +1,8 @@
 //! Whoever steals the disk learns nothing of a patient, whichever service wrote there.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -136,6 +138,7 @@ async fn keys_rotate_while_the_exchange_runs() -> anyhow::Result<()> {
     config.sealing_keys_before = vec![config.sealing_key.clone()];
     config.sealing_key = cluster.dir().join("other.key");
     std::fs::write(&config.sealing_key, "5".repeat(64))?;
+    std::fs::set_permissions(&config.sealing_key, Permissions::from_mode(0o600))?;
     rotate(&config, "other.toml")?;
     config.sealing_keys_before = vec![];
     cluster.take_process(Service::Locator)?.kill().await?;

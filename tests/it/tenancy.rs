@@ -1,10 +1,12 @@
 //! What one member must not learn from, or do to, another; and what stays withheld once it is.
 
-use anyhow::Context;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
 use signpost::config::{Matching, Service};
 use signpost_common::rpc::status;
 use signpost_proto::{
-    audit::v1::{EventKind, EventOutcome, SearchEventsRequest},
+    audit::v1::{EventKind, EventOutcome, ListFlagsRequest, SearchEventsRequest},
     common::v1::{PurposeOfUse, RecordReference, Role},
     consent::v1::{CreateDirectiveRequest, Directive, Effect, Match},
     mpi::v1::{
@@ -104,7 +106,8 @@ async fn another_members_identifiers_cannot_be_tried_out() -> anyhow::Result<()>
     let listed = south.mpi().list_person_records(south.request(&physician(), request)?).await?.into_inner();
     let members: Vec<_> = listed.records.into_iter().filter_map(|r| r.record).map(|r| r.member_id).collect();
     assert_eq!(members, ["south"], "only its own cross-references");
-    let request = south.request(&physician(), GetDocumentRequest { document_id: documents[0].clone() })?;
+    let get = GetDocumentRequest { document_id: documents[0].clone(), as_of: None };
+    let request = south.request(&physician(), get)?;
     let answer = south.registry().get_document(request).await;
     assert_eq!(answer.map(drop).err().map(|error| error.code()), Some(Code::NotFound), "north's pointer");
     Ok(())
@@ -136,20 +139,38 @@ async fn the_audit_log_tells_a_member_nothing_of_what_was_withheld_from_it() -> 
     direct(&cluster, "north", &patient("P1"), Effect::Deny, denied).await?;
     let west = cluster.client("west", Service::Locator)?;
     assert_eq!(locate(&west, &physician(), &person(1)).await?.pointers.len(), 1);
+    // Nothing was raised about them yet that would keep signs quiet.
+    let curious = user("dr.curious", Role::Physician, PurposeOfUse::Treat);
     for id in [documents[0].as_str(), "01a2035c-2b37-7179-9aa7-7dd86f89df2f"] {
-        assert!(fetch(&west, &physician(), id, "").await.is_err());
+        assert!(fetch(&west, &curious, id, "").await.is_err());
     }
+    // What raises a sign when all before it was watched.
+    let last = user("dr.last", Role::Physician, PurposeOfUse::Treat);
+    locate(&west, &last, &person(1)).await?;
     let officer = user("officer", Role::PrivacyOfficer, PurposeOfUse::Hoperat);
     let kinds = vec![EventKind::Locate.into(), EventKind::Fetch.into()];
     let request = SearchEventsRequest { kinds, ..SearchEventsRequest::default() };
     let found = west.audit().search_events(west.request(&officer, request)?).await?.into_inner();
     let events: Vec<_> = found.events.into_iter().filter_map(|logged| logged.event).collect();
-    let [absent, hidden, located] = &events[..] else { anyhow::bail!("{} events", events.len()) };
+    let [_, absent, hidden, located] = &events[..] else { anyhow::bail!("{} events", events.len()) };
     for refused in [absent, hidden] {
         assert_eq!(refused.outcome(), EventOutcome::Refused);
         assert_eq!((refused.person_id.as_str(), refused.documents.len()), ("", 0));
+        assert_eq!(refused.own_patient, None, "that somebody's document it is");
     }
     assert!(located.documents.iter().all(|document| document.released));
     assert_eq!(located.documents.len(), 1);
+    let began = Instant::now();
+    let flags = loop {
+        let request = west.request(&officer, ListFlagsRequest::default())?;
+        let flags = west.audit().list_flags(request).await?.into_inner().flags;
+        if flags.iter().any(|flag| flag.user == "dr.last") {
+            break flags;
+        }
+        ensure!(began.elapsed() < Duration::from_secs(10), "the last look raised nothing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let told: Vec<_> = flags.iter().map(|flag| (&*flag.user, &*flag.reason)).collect();
+    assert_eq!(told, [("dr.last", "NO_RELATIONSHIP"), ("dr.lee", "NO_RELATIONSHIP")]);
     Ok(())
 }

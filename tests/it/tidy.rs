@@ -50,9 +50,10 @@ fn dependencies_point_one_way() -> anyhow::Result<()> {
         ("consent", service),
         ("directory", service),
         ("audit", service),
-        ("locator", service),
+        ("locator", &["signpost-common", "signpost-proto", "signpost-summary"]),
         ("source", service),
         ("people", &["signpost-common", "signpost-linkage"]),
+        ("summary", &[]),
     ]);
     for (name, allowed) in allowed {
         for dependency in dependencies(&root()?.join("services").join(name))? {
@@ -74,7 +75,8 @@ fn domains_and_the_engine_are_pure() -> anyhow::Result<()> {
         let place = path.strip_prefix(root()?)?.to_string_lossy().into_owned();
         let pure = place.contains("/domain/")
             || place.contains("/fhir/")
-            || place.starts_with("services/linkage/src");
+            || place.starts_with("services/linkage/src")
+            || place.starts_with("services/summary/src");
         if !pure {
             continue;
         }
@@ -140,6 +142,96 @@ fn migrations_come_in_pairs() -> anyhow::Result<()> {
         let sqlite = names("sqlite")?;
         assert_eq!(sqlite, names("postgres")?, "{service}");
         assert!(!sqlite.is_empty());
+    }
+    Ok(())
+}
+
+/// What is named between backticks, as `file::test`, in the last column of the tables of threats.
+fn named_tests(text: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let mut named = vec![];
+    for row in text.lines().filter(|line| line.starts_with('|') && !line.contains("|---|")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let last = cells.last().context("an empty row")?.trim();
+        if last == "shown by" {
+            continue;
+        }
+        let tests: Vec<_> =
+            last.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::")).collect();
+        anyhow::ensure!(cells.len() == 4 && !tests.is_empty(), "no test shows this: {row}");
+        named.extend(tests.into_iter().map(|(file, test)| (file.to_owned(), test.to_owned())));
+    }
+    Ok(named)
+}
+
+#[test]
+fn every_threat_names_a_test_that_is_there() -> anyhow::Result<()> {
+    let named = named_tests(&fs::read_to_string(root()?.join("services/THREATS.md"))?)?;
+    assert!(named.len() > 60, "{} tests are named", named.len());
+    for (file, test) in named {
+        let path = root()?.join("tests/it").join(&file).with_extension("rs");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let mut lines = text.lines().rev().skip_while(|line| !line.contains(&format!("fn {test}(")));
+        let is_test = lines.nth(1).is_some_and(|before| before.contains("test"));
+        assert!(is_test, "{file}::{test} is no test, and a threat is to be shown by it");
+    }
+    assert!(named_tests("| a | b | on | by nothing |").is_err(), "what nothing shows is found");
+    Ok(())
+}
+
+/// Parsers of what others send, each by the crate that has it.
+const FUZZED: [(&str, &[&str]); 6] = [
+    ("audit", &["note", "misuse"]),
+    ("common", &["token", "certificate"]),
+    ("consent", &["policy", "fhir"]),
+    ("linkage", &["normalise", "packed"]),
+    ("people", &["read"]),
+    ("summary", &["summarise"]),
+];
+
+/// The targets build with a sanitizer alone; what they do with their bytes runs in the crate's own tests.
+#[test]
+fn every_parser_of_outside_bytes_is_fuzzed() -> anyhow::Result<()> {
+    for (name, targets) in FUZZED {
+        let folder = root()?.join("services").join(name);
+        let mut tests = vec![];
+        for part in ["src", "tests"] {
+            rust_files(&folder.join(part), &mut tests).ok();
+        }
+        let runs =
+            tests.iter().any(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("fuzz/bodies")));
+        assert!(runs, "no test of {name} runs what its fuzz targets do");
+        for target in targets {
+            let path = folder.join("fuzz/fuzz_targets").join(target).with_extension("rs");
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            assert!(text.contains("fuzz_target!") && text.contains("bodies"), "{}", path.display());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_of_ours_is_unsafe() -> anyhow::Result<()> {
+    let root = root()?;
+    let workspace: toml::Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
+    let lint = workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str();
+    assert_eq!(lint, Some("forbid"));
+    let mut manifests = vec![root.join("proto/Cargo.toml"), root.join("tests/Cargo.toml")];
+    for service in fs::read_dir(root.join("services"))? {
+        let manifest = service?.path().join("Cargo.toml");
+        if manifest.is_file() {
+            manifests.push(manifest);
+        }
+    }
+    assert!(manifests.len() > 10);
+    for path in manifests {
+        let manifest: toml::Table = fs::read_to_string(&path)?.parse()?;
+        let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
+        assert_eq!(
+            lints.and_then(toml::Value::as_bool),
+            Some(true),
+            "{} has lints of its own",
+            path.display()
+        );
     }
     Ok(())
 }

@@ -12,12 +12,14 @@ use anyhow::{Context, bail, ensure};
 use signpost::{
     client::{self, Client, Party},
     config::{Config, EXCHANGE, Matching, NetworkDefault, Service},
-    pki, wiring,
+    pki,
+    port::free_address,
+    wiring,
 };
 use signpost_common::{db::Secret, rpc::token::User};
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
-    directory::v1::{Endpoint, SetEndpointRequest},
+    directory::v1::{Endpoint, EndpointProtocol, SetEndpointRequest},
 };
 use signpost_source::index::COLUMNS;
 use tempfile::TempDir;
@@ -27,8 +29,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod fake_source;
 pub mod febrl;
 pub mod find;
+pub mod postgres;
 pub mod scenario;
 
 /// The members that every cluster has; more can be asked for.
@@ -53,6 +57,9 @@ pub struct Builder {
     sources: bool,
     logs_everything: bool,
     matching: Option<Matching>,
+    probe_seconds: Option<u64>,
+    postgres: Option<String>,
+    configure: Option<fn(&mut Config)>,
 }
 
 /// A running exchange and its members.
@@ -75,19 +82,26 @@ pub struct Process {
 impl Process {
     /// Starts the command and waits until it says where it listens.
     pub async fn serve(arguments: &[&str], log: impl Into<Stdio>) -> anyhow::Result<(Self, String)> {
-        let mut child = Command::new(binary()?)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut command = Command::new(binary()?);
+        command.args(arguments);
+        Self::serve_by(command, log).await
+    }
+
+    /// Starts a command that ends in `signpost serve`, and waits until it says where it listens.
+    pub async fn serve_by(mut command: Command, log: impl Into<Stdio>) -> anyhow::Result<(Self, String)> {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(log).stdin(Stdio::null()).kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
         let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await;
         let line = line.context("the process does not say where it listens")??;
         let address = line.as_deref().and_then(|line| line.strip_prefix("listening on "));
         let address = address.with_context(|| format!("the process ended, or says {line:?}"))?;
         Ok((Self { child }, address.to_owned()))
+    }
+
+    /// Returns its id, as long as it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Ends it at once, as a power cut would.
@@ -149,6 +163,9 @@ impl Cluster {
             sources: true,
             logs_everything: false,
             matching: None,
+            probe_seconds: None,
+            postgres: None,
+            configure: None,
         }
     }
 
@@ -202,10 +219,24 @@ impl Cluster {
         })
     }
 
-    /// Returns the process of a service.
+    /// Returns the id of the process that runs a service.
+    pub fn pid(&self, service: Service) -> Option<u32> {
+        self.processes.get(&service)?.pid()
+    }
+
+    /// Takes the process that runs a service, to end it.
     pub fn take_process(&mut self, service: Service) -> anyhow::Result<Process> {
         let key = if self.processes.contains_key(&service) { service } else { Service::Locator };
         self.processes.remove(&key).with_context(|| format!("{} runs in no process", service.name()))
+    }
+
+    /// Sends a signal to the process of a service, for instance `STOP` to have it hang.
+    pub async fn signal(&self, service: Service, signal: &str) -> anyhow::Result<()> {
+        let id = self.processes.get(&service).and_then(|process| process.child.id());
+        let id = id.with_context(|| format!("{} runs in no process of its own", service.name()))?;
+        let sent = Command::new("kill").args([format!("-{signal}"), id.to_string()]).status().await?;
+        ensure!(sent.success(), "the signal could not be sent");
+        Ok(())
     }
 
     /// Starts a service again, at its address.
@@ -239,7 +270,8 @@ impl Cluster {
         config.tls = client::files(&self.pki(), member);
         config.source.member_id = member.into();
         config.source.folder = self.documents(member);
-        let running = wiring::start(&config, &[Service::Source]).await?;
+        // On the heap: what a test waits for must fit the stack of its thread.
+        let running = Box::pin(wiring::start(&config, &[Service::Source])).await?;
         self.set_endpoint(member, &format!("https://{}", running.address)).await?;
         self.sources.insert(member.into(), running);
         Ok(())
@@ -253,10 +285,21 @@ impl Cluster {
         }
     }
 
-    /// Tells the directory where a member serves its documents.
+    /// Tells the directory where a member serves its documents, over gRPC.
     pub async fn set_endpoint(&self, member: &str, uri: &str) -> anyhow::Result<()> {
+        self.set_endpoint_of(member, uri, EndpointProtocol::Grpc).await
+    }
+
+    /// Tells the directory where a member serves its documents, and in what protocol.
+    pub async fn set_endpoint_of(
+        &self,
+        member: &str,
+        uri: &str,
+        protocol: EndpointProtocol,
+    ) -> anyhow::Result<()> {
         let client = self.client(member, Service::Directory)?;
-        let endpoint = Some(Endpoint { uri: uri.into(), tls_server_name: member.into() });
+        let (uri, tls_server_name) = (uri.into(), member.into());
+        let endpoint = Some(Endpoint { uri, tls_server_name, protocol: protocol.into() });
         let request = SetEndpointRequest { member_id: member.into(), endpoint, request_id: String::new() };
         client.directory().set_endpoint(client.request(&system(), request)?).await?;
         Ok(())
@@ -315,6 +358,27 @@ impl Builder {
         self
     }
 
+    /// Has pointers probed so often.
+    #[must_use]
+    pub fn probe_seconds(mut self, seconds: u64) -> Self {
+        self.probe_seconds = Some(seconds);
+        self
+    }
+
+    /// Changes other settings of the exchange; the keys are there by then.
+    #[must_use]
+    pub fn configure(mut self, configure: fn(&mut Config)) -> Self {
+        self.configure = Some(configure);
+        self
+    }
+
+    /// Keeps data in this database of PostgreSQL, which nobody else uses.
+    #[must_use]
+    pub fn postgres(mut self, url: &str) -> Self {
+        self.postgres = Some(url.to_owned());
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> anyhow::Result<Cluster> {
         let dir = tempfile::tempdir()?;
@@ -329,22 +393,27 @@ impl Builder {
         pki::create(&pki_dir, &members)?;
         let mut config = Config {
             listen: "127.0.0.1:0".into(),
-            database: Secret::new("sqlite"),
+            database: Secret::new(self.postgres.unwrap_or_else(|| "sqlite".into())),
             database_connections_max: 6,
             data_dir: dir.path().join("data"),
             bootstrap: pki_dir.join("members.toml"),
             blinding_key: pki_dir.join("blinding.key"),
             sealing_key: pki_dir.join("sealing.key"),
+            audit_signing_key: pki_dir.join("audit.key"),
             tls: client::files(&pki_dir, "exchange"),
             drain_grace_ms: 3_000,
             ..Config::default()
         };
         config.consent.network_default = self.network_default;
         config.matching = self.matching.unwrap_or(config.matching);
+        config.locator.probe_seconds = self.probe_seconds.unwrap_or(config.locator.probe_seconds);
         config.telemetry.filter = match self.logs_everything {
             true => "trace".into(),
             false => std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()),
         };
+        if let Some(configure) = self.configure {
+            configure(&mut config);
+        }
         let mut cluster = Cluster {
             dir,
             config,
@@ -355,7 +424,7 @@ impl Builder {
         };
         match self.topology {
             Topology::InProcess => {
-                let running = wiring::start(&cluster.config, &[]).await?;
+                let running = Box::pin(wiring::start(&cluster.config, &[])).await?;
                 let address = running.address.to_string();
                 cluster.addresses = EXCHANGE.map(|service| (service, address.clone())).into();
                 cluster.inside.push(running);
@@ -403,11 +472,6 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-/// Returns an address that nobody listens on.
-fn free_address() -> anyhow::Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Makes a database of its own and returns its URL.

@@ -14,15 +14,18 @@ use signpost_common::{
 use signpost_proto::{
     audit::v1::{self as proto, Event, EventKind, EventOutcome},
     common::v1::{RecordReference, Role},
+    directory::v1::MemberKind,
 };
 use tonic::Status;
 
 use crate::{
     domain::{
         Entry, Logged, Query,
+        misuse::Seen,
         sentence::{self, Access, Actor, Deed, Reader},
     },
     error::Error,
+    store::Kept,
 };
 
 const KINDS_MAX: usize = 64;
@@ -38,6 +41,39 @@ struct Leaf {
     subjects: Vec<i64>,
 }
 
+/// What columns say of a leaf, and nothing else of it: a million of them are read to verify a log.
+#[derive(Clone, PartialEq, Message)]
+struct Facts {
+    #[prost(message, optional, tag = "1")]
+    event: Option<EventFacts>,
+    #[prost(sfixed64, repeated, tag = "2")]
+    subjects: Vec<i64>,
+}
+
+/// Those of an event, by the numbers of the contract.
+#[derive(Clone, PartialEq, Message)]
+struct EventFacts {
+    #[prost(string, tag = "1")]
+    event_id: String,
+    #[prost(int32, tag = "2")]
+    kind: i32,
+    #[prost(int32, tag = "4")]
+    outcome: i32,
+    #[prost(message, optional, tag = "6")]
+    caller: Option<CallerFacts>,
+    #[prost(string, tag = "11")]
+    request_id: String,
+    #[prost(message, optional, tag = "13")]
+    occurred_at: Option<prost_types::Timestamp>,
+}
+
+/// Those of a caller.
+#[derive(Clone, PartialEq, Message)]
+struct CallerFacts {
+    #[prost(string, tag = "1")]
+    member_id: String,
+}
+
 /// Returns the keyed hash of a record.
 pub(crate) fn subject(blinder: &Blinder, record: &RecordRef) -> i64 {
     blinder.token("audit-subject", &[record.member_id.as_str(), record.local_id()])
@@ -51,7 +87,7 @@ fn optional_member_id(field: &str, text: &str) -> Result<Option<MemberId>, Statu
     if text.is_empty() { Ok(None) } else { member_id(field, text).map(Some) }
 }
 
-fn time(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Status> {
+pub(crate) fn time(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Status> {
     clock::from_proto(time).ok_or_else(|| invalid(field, "is not a moment"))
 }
 
@@ -86,7 +122,11 @@ pub(crate) fn entry(event: Option<Event>, blinder: &Blinder) -> Result<Entry, St
     };
     let occurred = event.occurred_at.as_ref().ok_or_else(|| invalid("event.occurred_at", "must be set"))?;
     let occurred_us = micros(time("event.occurred_at", occurred)?);
-    let mut subjects = subjects(blinder, std::mem::take(&mut event.patient_records))?;
+    let records = std::mem::take(&mut event.patient_records);
+    let caller_id = event.caller.as_ref().map(|caller| caller.member_id.as_str()).unwrap_or_default();
+    let own_patient = records.iter().any(|record| record.member_id == caller_id);
+    event.own_patient = (!records.is_empty()).then_some(own_patient);
+    let mut subjects = subjects(blinder, records)?;
     let caller = event.caller.as_mut().ok_or_else(|| invalid("event.caller", "must be set"))?;
     // A call may be refused before it is known who calls.
     let member_id = optional_member_id("event.caller.member_id", &caller.member_id)?;
@@ -100,8 +140,21 @@ pub(crate) fn entry(event: Option<Event>, blinder: &Blinder) -> Result<Entry, St
     }
     subjects.sort_unstable();
     subjects.dedup();
+    let request_id = event.request_id.clone();
     let leaf = Leaf { event: Some(event), subjects: subjects.clone() }.encode_to_vec();
-    Ok(Entry { id, kind, outcome, member_id, occurred_us, subjects, leaf })
+    Ok(Entry { id, kind, outcome, member_id, occurred_us, subjects, leaf, request_id })
+}
+
+/// Reads a leaf as the entry that it was; `None` when it is none that this service has made.
+pub(crate) fn entry_of(leaf: Vec<u8>) -> Option<Entry> {
+    let Facts { event, subjects } = Facts::decode(&leaf[..]).ok()?;
+    let EventFacts { event_id, kind, outcome, caller, request_id, occurred_at } = event?;
+    let (kind, outcome) = (EventKind::try_from(kind).ok()?, EventOutcome::try_from(outcome).ok()?);
+    let member = caller.as_ref().map_or("", |caller| caller.member_id.as_str());
+    let member_id = if member.is_empty() { None } else { Some(member.parse().ok()?) };
+    let occurred_us = micros(occurred_at.as_ref().and_then(clock::from_proto)?);
+    let id = event_id.parse().ok()?;
+    Some(Entry { id, kind, outcome, member_id, occurred_us, subjects, leaf, request_id })
 }
 
 /// Reads the event of a leaf.
@@ -110,35 +163,66 @@ pub(crate) fn event(leaf: &[u8]) -> Result<Event, Error> {
     Ok(leaf.ok_or(db::Error::Corrupt("event"))?)
 }
 
+/// Reads an event to be watched. What the organisation that called is, is not in it.
+pub(crate) fn seen(logged: &Logged) -> Result<Seen, Error> {
+    let corrupt = || db::Error::Corrupt("event");
+    let Leaf { event, subjects } = Leaf::decode(&logged.leaf[..]).map_err(|_| corrupt())?;
+    let event = event.ok_or_else(corrupt)?;
+    let at = event.occurred_at.as_ref().and_then(clock::from_proto).ok_or_else(corrupt)?;
+    Ok(Seen { sequence: logged.sequence, at_us: micros(at), event, subjects, kind: MemberKind::Unspecified })
+}
+
+/// Returns a number as positions of streams have it.
+pub(crate) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads whose matters are asked for: a member (`own`) sees its own alone.
+pub(crate) fn own_or_asked(own: Option<MemberId>, asked: &str) -> Result<Option<MemberId>, Status> {
+    match (own, optional_member_id("member_id", asked)?) {
+        (None, asked) => Ok(asked),
+        (Some(own), None) => Ok(Some(own)),
+        (Some(own), Some(asked)) if own == asked => Ok(Some(own)),
+        (Some(_), Some(_)) => {
+            Err(status::denied("NOT_YOUR_OWN", "members see what is of their own calls only"))
+        }
+    }
+}
+
 /// Returns an event for a reader; what was withheld from a member stays withheld from its officers too.
 pub(crate) fn logged(logged: &Logged, withheld_too: bool) -> Result<proto::LoggedEvent, Error> {
     let mut event = event(&logged.leaf)?;
     if !withheld_too {
         event.documents.retain(|document| document.released);
-        // Whose a document is that was refused would tell that it exists.
+        // Whose a document is that was refused would tell that it exists, and so would that it is somebody's.
         if event.outcome() == EventOutcome::Refused {
             event.person_id.clear();
+            event.own_patient = None;
         }
     }
     Ok(proto::LoggedEvent { sequence: logged.sequence, event: Some(event) })
 }
 
+impl From<Kept> for proto::WatchCheckpointsResponse {
+    fn from(kept: Kept) -> Self {
+        let Kept { size, note, signed_us } = kept;
+        let signed_at = Some(clock::micros_to_proto(signed_us));
+        Self { checkpoint: note, size, signed_at, resume_token: String::new() }
+    }
+}
+
 /// Reads a query. A member (`own`) sees the events of its own calls only.
 pub(crate) fn query(request: proto::SearchEventsRequest, own: Option<MemberId>) -> Result<Query, Status> {
-    let proto::SearchEventsRequest { kinds, member_id, from, to, page_size: _, page_token: _ } = request;
+    let proto::SearchEventsRequest { kinds, member_id, from, to, page_size: _, page_token: _, request_id } =
+        request;
     if kinds.len() > KINDS_MAX {
         return Err(invalid("kinds", "must be at most 64"));
     }
     let kinds = kinds.into_iter().enumerate().map(|(i, value)| kind(&format!("kinds[{i}]"), value));
-    let asked = optional_member_id("member_id", &member_id)?;
-    let member_id = match (own, asked) {
-        (None, asked) => asked,
-        (Some(own), None) => Some(own),
-        (Some(own), Some(asked)) if own == asked => Some(own),
-        (Some(_), Some(_)) => {
-            return Err(status::denied("NOT_YOUR_OWN", "members see the events of their own calls only"));
-        }
-    };
+    let member_id = own_or_asked(own, &member_id)?;
+    if !request_id.is_empty() && member_id.is_none() {
+        return Err(invalid("member_id", "must be set, since each member names requests as it likes"));
+    }
     let bound = |field, moment: Option<prost_types::Timestamp>| {
         moment.map(|moment| time(field, &moment).map(micros)).transpose()
     };
@@ -147,6 +231,7 @@ pub(crate) fn query(request: proto::SearchEventsRequest, own: Option<MemberId>) 
         member_id,
         from_us: bound("from", from)?,
         to_us: bound("to", to)?,
+        request_id: (!request_id.is_empty()).then_some(request_id),
     })
 }
 
@@ -202,6 +287,7 @@ fn access(event: &Event) -> Result<Access, Error> {
         false => Actor::User { name: caller.user, role, member_id: caller.member_id },
     };
     let deed = match (event.kind(), event.action.rsplit('/').next()) {
+        (EventKind::Locate, Some("FetchHistory" | "BuildSummary")) => Deed::AskForAll,
         (EventKind::Fetch, _) => Deed::Fetch,
         (EventKind::Emergency, Some("OpenEmergencyAccess")) => Deed::OpenEmergency,
         (EventKind::Emergency, Some("CloseEmergencyAccess")) => Deed::CloseEmergency,
@@ -269,8 +355,16 @@ mod tests {
         assert_eq!((made.subjects.len(), made.occurred_us), (1, 1_000_005));
         assert!(!made.leaf.windows(7).any(|w| w == b"MRN-778"));
         assert!(made.leaf.ends_with(&made.subjects[0].to_le_bytes()));
+        assert_eq!(entry_of(made.leaf.clone()).unwrap(), made);
+        assert_eq!(entry_of(b"x".to_vec()), None);
+        let (request_id, reason, person_id) = ("attempt 1".to_owned(), "X".to_owned(), "p".to_owned());
+        let full = Event { request_id, reason, person_id, kind: EventKind::Fetch.into(), ..valid() };
+        let full = entry(Some(Event { outcome: EventOutcome::Failed.into(), ..full }), &blinder()).unwrap();
+        assert_eq!(entry_of(full.leaf.clone()).unwrap(), full);
         let back = event(&made.leaf).unwrap();
-        assert_eq!(Event { event_id: back.event_id.clone(), patient_records: vec![], ..valid() }, back);
+        let own_patient = Some(true);
+        let said = Event { event_id: back.event_id.clone(), patient_records: vec![], own_patient, ..valid() };
+        assert_eq!(said, back);
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub enum Error {
     /// The event may not be durable.
     #[error("the event could not be made durable")]
     NotDurable,
+    /// The database takes too long.
+    #[error("the database did not answer in time")]
+    TooSlow,
+    /// The journal failed.
+    #[error("using the journal")]
+    Journal(#[source] std::io::Error),
     /// The event id stands for another event.
     #[error("the event id stands for another event")]
     EventIdReused,
@@ -28,7 +34,9 @@ impl From<Error> for Status {
         let text = error.to_string();
         match error {
             Error::Database(error) => status::database(&error),
-            Error::NotDurable => status::unavailable("LOG_UNAVAILABLE", text),
+            Error::NotDurable | Error::TooSlow | Error::Journal(_) => {
+                status::unavailable("LOG_UNAVAILABLE", text)
+            }
             Error::EventIdReused => status::already_exists("EVENT_ID_REUSED", text),
         }
     }

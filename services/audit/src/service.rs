@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
 use prost::Message;
 use signpost_common::{
     clock::{self, SharedClock},
     db,
     hash::Blinder,
     id::{EventId, MemberId},
+    lifecycle::Lifecycle,
     rpc::{
         Context, page,
-        status::{self, invalid},
+        status::invalid,
+        watch::{self, Watch, Watchers},
     },
     telemetry,
 };
@@ -19,21 +20,32 @@ use signpost_proto::{
     audit::v1::{self as proto, Event, EventKind, EventOutcome, audit_log_service_server::AuditLogService},
     common::v1::RecordReference,
 };
+use tokio::sync::Notify;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
     convert,
     domain::merkle::{self, Hash, Subtree},
     error::Error,
+    misuse::Misuse,
+    notary::{self, Checkpoints},
     store::Store,
     writer::Writer,
 };
+
+/// Whose tokens those of checkpoints are: they are the same for everybody.
+const CHECKPOINTS: &str = "checkpoints";
 
 pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) writer: Writer,
     pub(crate) blinder: Blinder,
     pub(crate) clock: SharedClock,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) watchers: Watchers,
+    pub(crate) signed: Arc<Notify>,
+    pub(crate) misuse: Misuse,
 }
 
 impl Service {
@@ -77,14 +89,18 @@ impl Service {
     }
 }
 
-/// Returns whose events the caller sees: the operator's staff see all (`None`), members those of their own calls.
-fn sees(context: &Context) -> Result<Option<MemberId>, Status> {
-    if context.operator { Ok(None) } else { convert::member(context).map(Some) }
+/// Returns whose events the caller sees: the operator's staff see all (`None`), members those of their own calls. Services of
+/// the exchange see those of the member that they name.
+fn sees(context: &Context, asked: &str) -> Result<Option<MemberId>, Status> {
+    let all = context.operator || (context.inside && !asked.is_empty());
+    if all { Ok(None) } else { convert::member(context).map(Some) }
 }
 
 #[tonic::async_trait]
 impl AuditLogService for Service {
-    type WatchFlagsStream = BoxStream<'static, Result<proto::WatchFlagsResponse, Status>>;
+    type WatchCheckpointsStream = ReceiverStream<Result<proto::WatchCheckpointsResponse, Status>>;
+    type WatchFlagsStream = ReceiverStream<Result<proto::WatchFlagsResponse, Status>>;
+    type ReplayFlagsStream = ReceiverStream<Result<proto::ReplayFlagsResponse, Status>>;
 
     async fn append(
         &self,
@@ -92,8 +108,9 @@ impl AuditLogService for Service {
     ) -> Result<Response<proto::AppendResponse>, Status> {
         Context::of(&request)?;
         let entry = convert::entry(request.into_inner().event, &self.blinder)?;
-        let sequence = self.writer.append(entry).await?;
-        Ok(Response::new(proto::AppendResponse { sequence }))
+        let place = self.writer.append(entry).await?;
+        let (sequence, waits) = (place.unwrap_or_default(), place.is_none());
+        Ok(Response::new(proto::AppendResponse { sequence, waits }))
     }
 
     async fn search_events(
@@ -106,7 +123,8 @@ impl AuditLogService for Service {
         let page_token = std::mem::take(&mut request.page_token);
         let bound = request.encode_to_vec();
         let before = page::number(&bound, &page_token)?;
-        let query = convert::query(request, sees(&context)?)?;
+        let own = sees(&context, &request.member_id)?;
+        let query = convert::query(request, own)?;
         let mut events = self.store.search(&query, before, limit + 1).await?;
         let next_page_token = page::cut(&bound, &mut events, limit, |event| event.sequence.to_string());
         let logged = |event| convert::logged(event, context.operator);
@@ -146,7 +164,28 @@ impl AuditLogService for Service {
     ) -> Result<Response<proto::GetCheckpointResponse>, Status> {
         let size = self.store.size().await?;
         let root_hash = self.path(&[Subtree::whole(size)]).await?.concat();
-        Ok(Response::new(proto::GetCheckpointResponse { size, root_hash }))
+        let checkpoint = self.store.last_checkpoint().await?.map(|kept| kept.note).unwrap_or_default();
+        Ok(Response::new(proto::GetCheckpointResponse { size, root_hash, checkpoint }))
+    }
+
+    async fn watch_checkpoints(
+        &self,
+        request: Request<proto::WatchCheckpointsRequest>,
+    ) -> Result<Response<Self::WatchCheckpointsStream>, Status> {
+        let context = Context::of(&request)?;
+        let proto::WatchCheckpointsRequest { resume_token, after_size } = request.into_inner();
+        let last = self.store.last_checkpoint().await?.map_or(0, |kept| kept.size);
+        let mut after = watch::position(CHECKPOINTS, &resume_token, notary::position(last).sequence)?;
+        if resume_token.is_empty() {
+            if after_size > last {
+                return Err(invalid("after_size", "is larger than the last checkpoint"));
+            }
+            after = notary::position(after_size);
+        }
+        let place = self.watchers.place_of(&context.caller.member_id)?;
+        let (log, query) = (Checkpoints(self.store.clone()), CHECKPOINTS.to_owned());
+        let watch = Watch { log, query, after, changed: self.signed.clone(), place };
+        Ok(Response::new(watch.run(&self.lifecycle)))
     }
 
     async fn get_inclusion_proof(
@@ -188,8 +227,44 @@ impl AuditLogService for Service {
 
     async fn watch_flags(
         &self,
-        _: Request<proto::WatchFlagsRequest>,
+        request: Request<proto::WatchFlagsRequest>,
     ) -> Result<Response<Self::WatchFlagsStream>, Status> {
-        Err(status::unimplemented("WatchFlags"))
+        let context = Context::of(&request)?;
+        let watched = self.misuse.watch(&context, request.into_inner()).await?;
+        self.reading(&context, "WatchFlags", String::new(), None).await?;
+        Ok(Response::new(watched))
+    }
+
+    async fn list_flags(
+        &self,
+        request: Request<proto::ListFlagsRequest>,
+    ) -> Result<Response<proto::ListFlagsResponse>, Status> {
+        let context = Context::of(&request)?;
+        let listed = self.misuse.list(&context, request.into_inner()).await?;
+        self.reading(&context, "ListFlags", String::new(), None).await?;
+        Ok(Response::new(listed))
+    }
+
+    async fn acknowledge_flag(
+        &self,
+        request: Request<proto::AcknowledgeFlagRequest>,
+    ) -> Result<Response<proto::AcknowledgeFlagResponse>, Status> {
+        let context = Context::of(&request)?;
+        let request = request.into_inner();
+        let raised = self.misuse.looked_at(&context, &request).await?;
+        self.reading(&context, "AcknowledgeFlag", raised.number.to_string(), None).await?;
+        let flag = self.misuse.acknowledge(raised).await?;
+        Ok(Response::new(proto::AcknowledgeFlagResponse { flag: Some(flag) }))
+    }
+
+    async fn replay_flags(
+        &self,
+        request: Request<proto::ReplayFlagsRequest>,
+    ) -> Result<Response<Self::ReplayFlagsStream>, Status> {
+        let context = Context::of(&request)?;
+        let size = self.store.size().await?;
+        let raised = self.misuse.replay(&context, request.into_inner(), size).await?;
+        self.reading(&context, "ReplayFlags", String::new(), None).await?;
+        Ok(Response::new(raised))
     }
 }

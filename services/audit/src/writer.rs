@@ -6,9 +6,13 @@
 use std::sync::Arc;
 
 use signpost_common::lifecycle::Lifecycle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{domain::Entry, error::Error, store::Store};
+use crate::{
+    domain::Entry,
+    error::Error,
+    sinks::{Place, Sinks},
+};
 
 /// Most events of one transaction.
 const BATCH_MAX: usize = 512;
@@ -18,39 +22,44 @@ const QUEUE_MAX: usize = 4 * BATCH_MAX;
 
 /// Appends events in batches.
 pub(crate) struct Writer {
-    store: Arc<dyn Store>,
+    sinks: Arc<Sinks>,
     queue: mpsc::Sender<Waiting>,
 }
 
 /// An event, and who waits for its position.
 struct Waiting {
     entry: Entry,
-    answer: oneshot::Sender<Result<u64, Error>>,
+    answer: oneshot::Sender<Result<Place, Error>>,
 }
 
 impl Writer {
-    /// Starts the task that writes. It ends at the soft stop, once it has written what waits.
-    pub(crate) fn start(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> Self {
+    /// Starts the task that writes. It ends at the soft stop, once it has written what waits; then the receiver's sender is gone.
+    pub(crate) fn start(sinks: Arc<Sinks>, lifecycle: &Lifecycle) -> (Self, watch::Receiver<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        lifecycle.spawn(run(store.clone(), waiting, lifecycle.stopping()));
-        Self { store, queue }
+        let (writing, written) = watch::channel(());
+        let (to, stopping) = (sinks.clone(), lifecycle.stopping());
+        lifecycle.spawn(async move {
+            run(to, waiting, stopping).await;
+            drop(writing);
+        });
+        (Self { sinks, queue }, written)
     }
 
-    /// Appends an event and returns its position once it is durable.
-    pub(crate) async fn append(&self, entry: Entry) -> Result<u64, Error> {
+    /// Appends an event and returns where it stands once it is durable.
+    pub(crate) async fn append(&self, entry: Entry) -> Result<Place, Error> {
         let (answer, answered) = oneshot::channel();
         match self.queue.send(Waiting { entry, answer }).await {
             Ok(()) => answered.await.unwrap_or(Err(Error::NotDurable)),
             // The task has ended, but calls under way still finish and must be logged: they write for themselves.
             Err(mpsc::error::SendError(Waiting { entry, .. })) => {
-                self.store.append(&[entry]).await?.pop().unwrap_or(Err(Error::NotDurable))
+                self.sinks.write(&[entry]).await.pop().unwrap_or(Err(Error::NotDurable))
             }
         }
     }
 }
 
 async fn run(
-    store: Arc<dyn Store>,
+    sinks: Arc<Sinks>,
     mut queue: mpsc::Receiver<Waiting>,
     stopping: impl Future<Output = ()> + Send,
 ) {
@@ -67,22 +76,15 @@ async fn run(
                 if read == 0 {
                     return;
                 }
-                write(&*store, &mut batch).await;
+                write(&sinks, &mut batch).await;
             }
         }
     }
 }
 
-async fn write(store: &dyn Store, batch: &mut Vec<Waiting>) {
+async fn write(sinks: &Sinks, batch: &mut Vec<Waiting>) {
     let (entries, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|w| (w.entry, w.answer)).unzip();
-    let results = match store.append(&entries).await {
-        Ok(results) => results,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(%error, cause, events = entries.len(), "events could not be appended");
-            answers.iter().map(|_| Err(Error::NotDurable)).collect()
-        }
-    };
+    let results = sinks.write(&entries).await;
     for (answer, result) in answers.into_iter().zip(results) {
         // Who no longer waits does not get an answer; the event stays.
         answer.send(result).ok();
@@ -102,9 +104,12 @@ mod tests {
     use signpost_proto::audit::v1::{EventKind, EventOutcome};
 
     use super::*;
-    use crate::domain::{
-        Logged, Query,
-        merkle::{Hash, Node},
+    use crate::{
+        domain::{
+            Logged, Query,
+            merkle::{Hash, Node},
+        },
+        store::{Kept, Store},
     };
 
     /// Notes the size of each batch; writes nothing.
@@ -136,12 +141,22 @@ mod tests {
         async fn disclosures(&self, _: i64, _: Option<i64>, _: i64) -> Result<Vec<Logged>, Error> {
             Ok(vec![])
         }
+        async fn last_checkpoint(&self) -> Result<Option<Kept>, Error> {
+            Ok(None)
+        }
+        async fn checkpoints(&self, _: u64, _: i64) -> Result<Vec<Kept>, Error> {
+            Ok(vec![])
+        }
+        async fn keep_checkpoint(&self, _: u64, _: &Kept) -> Result<bool, Error> {
+            Ok(false)
+        }
     }
 
     /// Appends many events at once; returns the results and the sizes of the batches.
-    async fn append_many(count: usize, broken: bool) -> (Vec<Result<u64, Error>>, Vec<usize>) {
-        let store = Arc::new(Fake { broken, ..Fake::default() });
-        let writer = Writer::start(store.clone(), &Lifecycle::new());
+    async fn append_many(count: usize, broken: bool) -> (Vec<Result<Place, Error>>, Vec<usize>) {
+        let (store, lifecycle) = (Arc::new(Fake { broken, ..Fake::default() }), Lifecycle::new());
+        let sinks = Sinks::start(store.clone(), None, watch::Sender::default(), &lifecycle);
+        let (writer, _) = Writer::start(sinks, &lifecycle);
         let entry = || Entry {
             id: EventId::generate(),
             kind: EventKind::Locate,
@@ -150,6 +165,7 @@ mod tests {
             occurred_us: 0,
             subjects: vec![],
             leaf: vec![],
+            request_id: String::new(),
         };
         let results = join_all((0..count).map(|_| writer.append(entry()))).await;
         let batches = store.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();

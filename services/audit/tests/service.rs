@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use signpost_audit::{Config, Deps, build, domain::merkle};
+use signpost_audit::{
+    Alarms, Config, Deps, build,
+    domain::{checkpoint::Checkpoint, merkle, misuse::Policy},
+    signing::Signer,
+};
 use signpost_common::{
     clock,
     db::Location,
@@ -18,7 +22,7 @@ use signpost_proto::{
     audit::v1::{
         AppendRequest, DocumentDisclosure, Event, EventKind, EventOutcome, GetCheckpointRequest,
         GetConsistencyProofRequest, GetInclusionProofRequest, ListDisclosuresRequest, SearchEventsRequest,
-        audit_log_service_client::AuditLogServiceClient,
+        WatchCheckpointsRequest, audit_log_service_client::AuditLogServiceClient,
     },
     common::v1::{Caller, PurposeOfUse, RecordReference, Role},
 };
@@ -28,8 +32,22 @@ type Client = AuditLogServiceClient<Routes>;
 
 async fn client() -> (Client, Lifecycle) {
     let lifecycle = Lifecycle::new();
-    let config = Config { database: Location::Memory, blinder: Blinder::new(&[7; 32]).unwrap() };
-    let deps = Deps { clock: clock::system(), lifecycle: lifecycle.clone() };
+    let signer = Signer::new("log.example/a", &[1; 32].into()).unwrap();
+    let blinder = Blinder::new(&[7; 32]).unwrap();
+    let config = Config {
+        database: Location::Memory,
+        blinder,
+        signer,
+        keys_before: vec![],
+        journal: None,
+        misuse: Policy::default(),
+    };
+    let deps = Deps {
+        clock: clock::system(),
+        lifecycle: lifecycle.clone(),
+        alarms: Alarms::default(),
+        directory: Arc::default(),
+    };
     (AuditLogServiceClient::new(build(config, deps).await.unwrap().prepare()), lifecycle)
 }
 
@@ -203,4 +221,49 @@ async fn patients_see_who_looked() {
     assert_eq!(status::reason(&other), "NOT_YOUR_OWN");
     let elsewhere = list(&user("south", "MRN-1", Role::Patient)).await.unwrap().into_inner();
     assert!(elsewhere.disclosures.is_empty(), "the same local id at another member is another patient");
+}
+
+#[tokio::test]
+async fn checkpoints_are_signed_as_the_log_grows_and_followed_by_anybody() {
+    let (client, lifecycle) = client().await;
+    let keys = [Signer::new("log.example/a", &[1; 32].into()).unwrap().verifier().clone()];
+    let nurse = user("coast", "n.kim", Role::Nurse);
+    let watch = async |resume_token: String, after_size| {
+        let request = from(&nurse, WatchCheckpointsRequest { resume_token, after_size });
+        client.clone().watch_checkpoints(request).await
+    };
+    let mut stream = watch(String::new(), 0).await.unwrap().into_inner();
+    for _ in 0..3 {
+        append(&client, locate(Caller::default(), "1")).await;
+    }
+    let mut first = stream.message().await.unwrap().unwrap();
+    while first.size < 3 {
+        first = stream.message().await.unwrap().unwrap();
+    }
+    let signed = Checkpoint::verify(&first.checkpoint, &keys).unwrap();
+    assert_eq!(signed.size, 3);
+    let request = from(&nurse, GetCheckpointRequest {});
+    let now = client.clone().get_checkpoint(request).await.unwrap().into_inner();
+    assert_eq!((now.size, now.checkpoint), (3, first.checkpoint.clone()));
+    assert_eq!(signed.root[..], now.root_hash[..]);
+
+    // From a token and from a size, each once.
+    append(&client, locate(Caller::default(), "1")).await;
+    let second = stream.message().await.unwrap().unwrap();
+    assert_eq!(second.size, 4);
+    let mut resumed = watch(first.resume_token.clone(), 0).await.unwrap().into_inner();
+    assert_eq!(resumed.message().await.unwrap().unwrap().checkpoint, second.checkpoint);
+    let mut resumed = watch(String::new(), 3).await.unwrap().into_inner();
+    assert_eq!(resumed.message().await.unwrap().unwrap().checkpoint, second.checkpoint);
+    assert_eq!(status::field(&watch(String::new(), 5).await.unwrap_err()), "after_size");
+    assert_eq!(status::field(&watch("x".into(), 0).await.unwrap_err()), "resume_token");
+
+    // What was appended right before the end is signed, too.
+    append(&client, locate(Caller::default(), "1")).await;
+    lifecycle.stop();
+    drop((stream, resumed));
+    lifecycle.drain(Duration::from_secs(5)).await;
+    let request = from(&nurse, GetCheckpointRequest {});
+    let last = client.clone().get_checkpoint(request).await.unwrap().into_inner();
+    assert_eq!(Checkpoint::verify(&last.checkpoint, &keys).unwrap().size, 5);
 }

@@ -7,7 +7,7 @@ use signpost_audit::{
         Entry, Logged, Query,
         merkle::{self, Hash, Subtree},
     },
-    store::{self, Error, Store},
+    store::{self, Error, Kept, Store},
 };
 use signpost_common::{
     db::{self, Location},
@@ -25,6 +25,7 @@ fn entry() -> Entry {
         occurred_us: 1,
         subjects: vec![],
         leaf: id.to_string().into_bytes(),
+        request_id: String::new(),
     }
 }
 
@@ -71,6 +72,7 @@ async fn conforms(store: &dyn Store) {
     searches_are_bounded_and_paged(store).await;
     disclosures_are_found_by_record(store).await;
     a_batch_may_have_many_records(store).await;
+    checkpoints_are_kept_in_order(store).await;
 }
 
 async fn an_empty_log_has_the_empty_root(store: &dyn Store) {
@@ -78,6 +80,27 @@ async fn an_empty_log_has_the_empty_root(store: &dyn Store) {
     assert_eq!(root(store, 0).await, definition(&[]));
     assert_eq!(store.event(0).await.unwrap(), None);
     assert!(store.append(&[]).await.unwrap().is_empty());
+}
+
+async fn checkpoints_are_kept_in_order(store: &dyn Store) {
+    assert_eq!(store.last_checkpoint().await.unwrap(), None);
+    let kept = |size: u64| Kept { size, note: format!("note of {size}"), signed_us: 7 };
+    assert!(store.keep_checkpoint(0, &kept(3)).await.unwrap());
+    assert!(!store.keep_checkpoint(0, &kept(4)).await.unwrap(), "another was kept meanwhile");
+    assert!(store.keep_checkpoint(3, &kept(9)).await.unwrap());
+    assert_eq!(store.last_checkpoint().await.unwrap(), Some(kept(9)));
+    assert_eq!(store.checkpoints(0, 9).await.unwrap(), [kept(3), kept(9)]);
+    assert_eq!(store.checkpoints(3, 9).await.unwrap(), [kept(9)]);
+    assert_eq!(store.checkpoints(0, 1).await.unwrap(), [kept(3)]);
+    // Of many that sign at once one does.
+    let (new, later) = (kept(12), kept(13));
+    let both = tokio::join!(store.keep_checkpoint(9, &new), store.keep_checkpoint(9, &new));
+    assert_ne!(both.0.unwrap(), both.1.unwrap());
+    assert_eq!(store.checkpoints(9, 9).await.unwrap(), [kept(12)]);
+    // Appending and signing take turns.
+    let batch = entries(2);
+    let (appended, signed) = tokio::join!(store.append(&batch), store.keep_checkpoint(12, &later));
+    assert!(appended.unwrap().iter().all(Result::is_ok) && signed.unwrap());
 }
 
 async fn every_size_can_be_proved(store: &dyn Store) {

@@ -152,8 +152,10 @@ impl RecordRef {
         if local_id.chars().count() > Self::LOCAL_CHARS_MAX {
             return Err(Error::TooLong(Self::LOCAL_CHARS_MAX));
         }
-        if local_id.chars().any(char::is_control) || local_id.trim() != local_id {
-            return Err(Error::Characters("must have no control characters and no space at its ends"));
+        if local_id.chars().any(crate::text::is_unfit) || local_id.trim() != local_id {
+            return Err(Error::Characters(
+                "must have no control or invisible characters and no space at its ends",
+            ));
         }
         Ok(Self { member_id, local_id: local_id.to_owned() })
     }

@@ -11,5 +11,7 @@ pub mod lifecycle;
 pub mod rows;
 pub mod rpc;
 pub mod seal;
+pub mod secret_file;
 pub mod signature;
 pub mod telemetry;
+pub mod text;

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::hash;
+use crate::{hash, secret_file};
 
 /// First byte of a sealed value: its form.
 const FORM: u8 = 0xa1;
@@ -118,9 +118,8 @@ impl KeyEncryption for FileKeys {
 }
 
 fn read_key(path: &Path) -> Result<(String, KeyRing), Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::File(path.to_owned(), error))?;
+    let digits = secret_file::read(path).map_err(|error| Error::File(path.to_owned(), error))?;
     let mut secret = random_key();
-    let digits = Zeroizing::new(text);
     hex::decode_to_slice(digits.trim(), &mut secret[..]).map_err(|_| Error::NotAKey(path.to_owned()))?;
     Ok((name_of(&secret), KeyRing::new([(0, secret)])))
 }
@@ -221,6 +220,8 @@ fn place(kind: &str, row: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     fn keys() -> KeyRing {
@@ -270,6 +271,7 @@ mod tests {
         let file = |name: &str, digit: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, format!("{}\n", digit.repeat(64))).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             path
         };
         let (old, new) = (file("old", "a"), file("new", "b"));

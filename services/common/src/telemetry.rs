@@ -93,6 +93,7 @@ pub fn start(config: &Config) -> Result<Telemetry, Error> {
         Format::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
+    log_panics();
     global::set_text_map_propagator(TraceContextPropagator::new());
     let (traces, metrics) = match config.otlp_endpoint.as_str() {
         "" => (None, None),
@@ -107,6 +108,20 @@ pub fn start(config: &Config) -> Result<Telemetry, Error> {
     let spans = traces.as_ref().map(layer);
     tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init()?;
     Ok(Telemetry { traces, metrics })
+}
+
+/// Logs where a thread panicked, and not what it said: that may hold patient data. What is said of an output that cannot be
+/// written is left to whoever listened before.
+fn log_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match panic.payload().downcast_ref::<String>() {
+        Some(text) if text.starts_with("failed printing to ") => before(panic),
+        _ => tracing::error!(at = place(panic), "a thread panicked"),
+    }));
+}
+
+fn place(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    panic.location().map(ToString::to_string).unwrap_or_default()
 }
 
 type Providers = (Option<SdkTracerProvider>, Option<SdkMeterProvider>);
@@ -160,4 +175,35 @@ pub fn trace_id() -> String {
     let span = context.span();
     let id = span.span_context().trace_id();
     if id == opentelemetry::trace::TraceId::INVALID { String::new() } else { id.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn what_a_panic_says_is_not_logged() {
+        static LINES: Mutex<Vec<u8>> = Mutex::new(vec![]);
+        struct Lines;
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                LINES.lock().unwrap().extend(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines);
+        let logging = tracing_subscriber::registry().with(lines);
+        log_panics();
+        tracing::subscriber::with_default(logging, || {
+            let name = "Jane Doe".to_owned();
+            std::panic::catch_unwind(move || panic!("no person is called {name}")).unwrap_err();
+        });
+        let logged = String::from_utf8(LINES.lock().unwrap().clone()).unwrap();
+        assert!(logged.contains("telemetry.rs") && !logged.contains("Jane"), "{logged}");
+    }
 }

@@ -160,6 +160,7 @@ fn documents() -> Vec<DocumentFacts> {
         }
         DocumentFacts {
             id: DocumentId::generate(),
+            replaced: vec![],
             custodian: of(&MEMBERS, at).parse().unwrap(),
             author: (!at.is_multiple_of(5)).then(|| of(&AUTHORS, at).to_owned()),
             type_code: Some(of(&TYPES, at).to_owned()),

@@ -56,7 +56,11 @@ pub(crate) fn micros(field: &str, time: Option<&Timestamp>) -> Result<Option<i64
 
 fn printable(field: &str, text: &str, chars_max: usize) -> Result<String, Status> {
     let count = text.chars().count();
-    if count == 0 || count > chars_max || text.chars().any(char::is_control) || text.trim() != text {
+    if count == 0
+        || count > chars_max
+        || text.chars().any(signpost_common::text::is_unfit)
+        || text.trim() != text
+    {
         let wanted = format!("must be 1 to {chars_max} printable characters, without space at its ends");
         return Err(invalid(field, wanted));
     }
@@ -219,10 +223,16 @@ pub(crate) fn document(field: &str, from: proto::DocumentFacts) -> Result<Docume
         labels,
         service_start_time,
         author_institution,
+        replaced_document_ids,
     } = from;
     let service_start = service_start_time.as_ref();
+    let replaced = replaced_document_ids
+        .iter()
+        .enumerate()
+        .map(|(i, id)| parsed(&format!("{field}.replaced_document_ids[{i}]"), id));
     Ok(DocumentFacts {
         id: parsed(&format!("{field}.document_id"), &document_id)?,
+        replaced: replaced.collect::<Result<_, _>>()?,
         custodian: parsed(&format!("{field}.custodian"), &custodian)?,
         type_code: Some(type_code).filter(|code| !code.is_empty()),
         class_code: Some(class_code).filter(|code| !code.is_empty()),
@@ -256,9 +266,19 @@ pub(crate) fn member_id(context: &Context) -> Result<MemberId, Status> {
 
 impl From<&DocumentFacts> for proto::DocumentFacts {
     fn from(facts: &DocumentFacts) -> Self {
-        let DocumentFacts { id, custodian, author, type_code, class_code, labels, service_start_us } = facts;
+        let DocumentFacts {
+            id,
+            replaced,
+            custodian,
+            author,
+            type_code,
+            class_code,
+            labels,
+            service_start_us,
+        } = facts;
         Self {
             document_id: id.to_string(),
+            replaced_document_ids: replaced.iter().map(ToString::to_string).collect(),
             custodian: custodian.to_string(),
             type_code: type_code.clone().unwrap_or_default(),
             class_code: class_code.clone().unwrap_or_default(),
@@ -363,8 +383,13 @@ pub(crate) fn new_session(
     }
     let reason_text = reason_text.trim();
     let chars = reason_text.chars().count();
-    if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars) || reason_text.chars().any(char::is_control) {
-        return Err(invalid("reason_text", "must be 10 to 500 characters, none of them a control character"));
+    if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars)
+        || reason_text.chars().any(signpost_common::text::is_unfit)
+    {
+        return Err(invalid(
+            "reason_text",
+            "must be 10 to 500 characters, none of them a control or invisible one",
+        ));
     }
     let ttl_s = match ttl_seconds {
         0 => session::TTL_DEFAULT_S,
@@ -388,16 +413,41 @@ pub(crate) fn new_session(
 }
 
 /// Reads the result of a review.
-pub(crate) fn review(context: &Context, outcome: i32, note: &str) -> Result<session::Review, Status> {
-    let outcome = match ReviewOutcome::try_from(outcome) {
+pub(crate) fn review(
+    context: &Context,
+    request: &proto::CompleteEmergencyReviewRequest,
+) -> Result<session::Review, Status> {
+    let proto::CompleteEmergencyReviewRequest { session_id: _, outcome, note, request_id: _, follow_up } =
+        request;
+    let outcome = match ReviewOutcome::try_from(*outcome) {
         Ok(outcome) if outcome != ReviewOutcome::Unspecified => outcome,
         _ => return Err(invalid("outcome", "must be stated")),
     };
-    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    if note.chars().count() > NOTE_CHARS_MAX || note.chars().any(control) {
-        return Err(invalid("note", "must be at most 2000 characters, none of them a control character"));
+    let unfit = |c: char| signpost_common::text::is_unfit(c) && !matches!(c, '\n' | '\r' | '\t');
+    for (field, text) in [("note", note), ("follow_up", follow_up)] {
+        if text.chars().count() > NOTE_CHARS_MAX || text.chars().any(unfit) {
+            return Err(invalid(
+                field,
+                "must be at most 2000 characters, none of them a control or invisible one",
+            ));
+        }
     }
-    Ok(session::Review { outcome, note: note.to_owned(), by: context.actor() })
+    if outcome == ReviewOutcome::NotJustified && follow_up.trim().is_empty() {
+        return Err(invalid("follow_up", "must say what follows where access was not justified"));
+    }
+    Ok(session::Review { outcome, note: note.clone(), follow_up: follow_up.clone(), by: context.actor() })
+}
+
+/// Returns a session with what its review says, for reviewers.
+pub(crate) fn reviewed(session: Session) -> proto::EmergencySession {
+    let review = session.review.clone();
+    let session = proto::EmergencySession::from(session);
+    match review {
+        None => session,
+        Some(session::Review { outcome: _, note, follow_up, by }) => {
+            proto::EmergencySession { review_note: note, follow_up, reviewed_by: by, ..session }
+        }
+    }
 }
 
 impl From<Session> for proto::EmergencySession {
@@ -429,6 +479,7 @@ impl From<Session> for proto::EmergencySession {
             review_due_at: Some(clock::micros_to_proto(review_due_us)),
             review_outcome: review.map_or(ReviewOutcome::Unspecified, |r| r.outcome).into(),
             scope: (!scope.is_everything()).then(|| (&scope).into()),
+            ..Self::default()
         }
     }
 }

@@ -3,6 +3,8 @@
 use signpost_common::{db, rpc::status};
 use tonic::Status;
 
+use crate::store::STANDING_MAX;
+
 /// Why the consent service did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,8 +15,16 @@ pub enum Error {
     #[error("there is no such directive")]
     DirectiveUnknown,
     /// The patient has as many directives in force as are kept.
-    #[error("the patient has too many directives in force; revoke some")]
+    #[error("the patient has {STANDING_MAX} directives in force, which is all that may be; revoke some")]
     TooManyDirectives,
+    /// The index does not know the patient.
+    #[error("no such patient of your organisation was fed to the exchange")]
+    RecordUnknown,
+    /// The signature is that of an earlier directive.
+    #[error(
+        "the signature is that of an earlier directive; sign a statement that differs, for instance in `valid_from`"
+    )]
+    SignatureUsed,
     /// There is no such person.
     #[error("there is no such person")]
     PersonUnknown,
@@ -44,7 +54,7 @@ pub enum Error {
     /// There is no such decision among those that are kept.
     #[error("there is no such decision")]
     DecisionUnknown,
-    /// The session was reviewed with another outcome.
+    /// The session was reviewed otherwise.
     #[error("the emergency session has been reviewed")]
     ReviewCompleted,
 }
@@ -62,6 +72,8 @@ impl From<Error> for Status {
             Error::Database(error) => status::database(&error),
             Error::DirectiveUnknown => status::not_found("DIRECTIVE_UNKNOWN", text),
             Error::TooManyDirectives => status::precondition("DIRECTIVES_TOO_MANY", text),
+            Error::RecordUnknown => status::not_found("RECORD_UNKNOWN", text),
+            Error::SignatureUsed => status::error(tonic::Code::AlreadyExists, "SIGNATURE_USED", &text),
             Error::PersonUnknown => status::not_found("PERSON_UNKNOWN", text),
             Error::SessionUnknown => status::not_found("SESSION_UNKNOWN", text),
             Error::SessionInvalid => status::precondition("EMERGENCY_SESSION_INVALID", text),

@@ -1,6 +1,6 @@
 //! Keeps what was decided, behind the answers: many decisions in one transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use signpost_common::lifecycle::Lifecycle;
 use tokio::sync::mpsc;
@@ -12,6 +12,10 @@ const WAITING_MAX: usize = 1024;
 
 /// Most decisions of one transaction.
 const AT_ONCE_MAX: usize = 256;
+
+/// How long the first decision of a transaction waits for others: a commit of its own would keep the disk from the audit log,
+/// for which an answer waits.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Takes decisions to be kept.
 #[derive(Clone)]
@@ -43,15 +47,24 @@ async fn keep(store: Arc<dyn Store>, mut waiting: mpsc::Receiver<Kept>, lifecycl
     tokio::pin!(stopping);
     let mut batch = vec![];
     loop {
-        let received = tokio::select! {
-            received = waiting.recv_many(&mut batch, AT_ONCE_MAX) => received,
-            () = &mut stopping => {
-                // Calls under way may still decide; they keep it themselves.
-                waiting.close();
-                waiting.recv_many(&mut batch, WAITING_MAX).await
+        let gathered = async {
+            let first = waiting.recv_many(&mut batch, AT_ONCE_MAX).await;
+            if (1..AT_ONCE_MAX).contains(&first) {
+                tokio::time::sleep(GATHER).await;
             }
         };
-        if received == 0 {
+        tokio::select! {
+            () = gathered => {}
+            // Calls under way may still decide; they keep it themselves.
+            () = &mut stopping => waiting.close(),
+        }
+        while batch.len() < AT_ONCE_MAX
+            && let Ok(kept) = waiting.try_recv()
+        {
+            batch.push(kept);
+        }
+        // Somebody may still be handing one over; nothing comes any more when this is 0.
+        if batch.is_empty() && waiting.recv_many(&mut batch, AT_ONCE_MAX).await == 0 {
             return;
         }
         write(store.as_ref(), &batch).await;

@@ -29,6 +29,7 @@ mod patients;
 mod rulebook;
 mod service;
 
+use error::Error;
 pub use patients::{Index, Patients};
 
 /// Where the service keeps its data, and what holds when the patient said nothing.
@@ -40,6 +41,8 @@ pub struct Config {
     pub network_default: document::NetworkDefault,
     /// Most sessions of emergency access that one user opens in a day; 0 for any number.
     pub emergency_per_user_per_day: u32,
+    /// Days for which decisions can be explained and notices read; 0 for good.
+    pub retention_days: u32,
 }
 
 /// What the service needs from others.
@@ -55,9 +58,14 @@ pub struct Deps {
     pub lifecycle: Lifecycle,
 }
 
-/// Opens the database and returns the three services.
+/// Opens the database and returns the services.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let store: Arc<dyn store::Store> = Arc::from(store::open(&config.database).await?);
+    let shipped = config.network_default;
+    store.keep_shipped(&shipped.version(), shipped.source()).await.map_err(|error| match error {
+        Error::Database(error) => error,
+        _ => db::Error::Corrupt("policy"),
+    })?;
     let service = service::Service {
         rulebook: Arc::new(rulebook::Rulebook::new(store.clone(), config.network_default)),
         keeper: keeper::Keeper::new(store.clone(), &deps.lifecycle),
@@ -68,31 +76,61 @@ pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
         network_default: config.network_default,
         emergency_per_user_per_day: config.emergency_per_user_per_day,
     };
-    deps.lifecycle.spawn(escalate(service.clone(), deps.lifecycle.clone()));
+    deps.lifecycle.spawn(sweep(service.clone(), config.retention_days, deps.lifecycle.clone()));
     Ok(Routes::new(ConsentServiceServer::new(service.clone()))
         .add_service(NoticeServiceServer::new(service.clone()))
         .add_service(EmergencyAccessServiceServer::new(service.clone()))
         .add_service(PolicyServiceServer::new(service)))
 }
 
-/// How often overdue reviews are looked for.
-const ESCALATE_EVERY: Duration = Duration::from_secs(60);
+/// How often overdue reviews, and what is old enough to go, are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Tells of overdue reviews as long as the process serves. Several processes tell of each once.
-async fn escalate(service: service::Service, lifecycle: Lifecycle) {
+const DAY_US: i64 = 86_400_000_000;
+
+/// Tells of overdue reviews and forgets what is old as long as the process serves. Several processes tell of each once.
+async fn sweep(service: service::Service, retention_days: u32, lifecycle: Lifecycle) {
     let stopping = lifecycle.stopping();
     tokio::pin!(stopping);
-    let mut ticks = tokio::time::interval(ESCALATE_EVERY);
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = &mut stopping => return,
         }
         let now_us = service.clock.now().as_microsecond();
-        match service.store.escalate(now_us).await {
-            Ok(0) => {}
+        escalate(service.store.as_ref(), now_us).await;
+        if retention_days > 0 {
+            forget(
+                service.store.as_ref(),
+                now_us.saturating_sub(i64::from(retention_days).saturating_mul(DAY_US)),
+            )
+            .await;
+        }
+    }
+}
+
+/// Most steps of one sweep: what is left waits for the next, and nobody waits long for either.
+const STEPS_MAX: usize = 20;
+
+/// Tells of overdue reviews.
+async fn escalate(store: &dyn store::Store, now_us: i64) {
+    for _ in 0..STEPS_MAX {
+        match store.escalate(now_us).await {
+            Ok(0) => return,
             Ok(sessions) => tracing::warn!(sessions, "reviews of emergency access are overdue"),
-            Err(error) => tracing::error!(%error, "overdue reviews could not be looked for"),
+            Err(error) => return tracing::error!(%error, "overdue reviews could not be looked for"),
+        }
+    }
+}
+
+/// Forgets decisions and notices that are older than a moment.
+async fn forget(store: &dyn store::Store, before_us: i64) {
+    for _ in 0..STEPS_MAX {
+        match store.forget(before_us).await {
+            Ok(0) => return,
+            Ok(forgotten) => tracing::info!(forgotten, "decisions and notices were old enough to go"),
+            Err(error) => return tracing::error!(%error, "what is old could not be forgotten"),
         }
     }
 }

@@ -1,6 +1,9 @@
-//! Whose records a person is made of: asked of the index when emergency access is recorded.
+//! Whose records a person is made of, and whether a patient is known: asked of the index.
 
-use signpost_common::rpc::{Context, Transport, page, status};
+use signpost_common::{
+    id::RecordRef,
+    rpc::{Context, Transport, page, status},
+};
 use signpost_proto::{
     common::v1::RecordReference,
     mpi::v1::{
@@ -9,6 +12,8 @@ use signpost_proto::{
     },
 };
 use tonic::{Code, Status};
+
+use crate::convert;
 
 /// Knows the source records of persons.
 #[tonic::async_trait]
@@ -19,6 +24,9 @@ pub trait Patients: Send + Sync + 'static {
         context: &Context,
         person_id: String,
     ) -> Result<Option<Vec<RecordReference>>, Status>;
+
+    /// Returns whether a record is known.
+    async fn knows(&self, context: &Context, record: &RecordRef) -> Result<bool, Status>;
 }
 
 /// Asks the master patient index.
@@ -32,15 +40,14 @@ impl Index {
     }
 }
 
-#[tonic::async_trait]
-impl Patients for Index {
-    async fn records(
+impl Index {
+    async fn list(
         &self,
         context: &Context,
-        person_id: String,
+        by: By,
+        page_size: i32,
     ) -> Result<Option<Vec<RecordReference>>, Status> {
-        let by = Some(By::PersonId(person_id));
-        let request = ListPersonRecordsRequest { by, page_size: page::SIZE_MAX, page_token: String::new() };
+        let request = ListPersonRecordsRequest { by: Some(by), page_size, page_token: String::new() };
         match self.0.clone().list_person_records(context.request(request)).await {
             Ok(answer) => {
                 Ok(Some(answer.into_inner().records.into_iter().filter_map(|r| r.record).collect()))
@@ -51,5 +58,21 @@ impl Patients for Index {
                 Err(status::unavailable("INDEX_UNAVAILABLE", "the index does not answer; try again"))
             }
         }
+    }
+}
+
+#[tonic::async_trait]
+impl Patients for Index {
+    async fn records(
+        &self,
+        context: &Context,
+        person_id: String,
+    ) -> Result<Option<Vec<RecordReference>>, Status> {
+        self.list(context, By::PersonId(person_id), page::SIZE_MAX).await
+    }
+
+    async fn knows(&self, context: &Context, record: &RecordRef) -> Result<bool, Status> {
+        let by = By::Record(convert::record_to_proto(record));
+        Ok(self.list(context, by, 1).await?.is_some())
     }
 }

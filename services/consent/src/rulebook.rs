@@ -11,7 +11,7 @@ use crate::{
     document::{Document, NetworkDefault},
     domain::{Policy, Rule},
     error::Error,
-    store::{Epoch, Store, policy::StoredPolicy},
+    store::{Epoch, Store},
 };
 
 /// Most patients whose directives are kept at hand.
@@ -67,7 +67,7 @@ impl Rulebook {
             return Ok(policy);
         }
         let stored = self.store.activated(Some(sequence)).await?.ok_or(Error::PolicyUnknown)?;
-        let policy = Arc::new(read(&stored)?);
+        let policy = Arc::new(read(&stored.version, &stored.source)?);
         let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
         // The one in force is enough.
         policies.clear();
@@ -92,16 +92,20 @@ impl Rulebook {
 
     /// Returns a version of the policy, whether or not it is in force.
     pub(crate) async fn version(&self, version: &str) -> Result<Arc<Policy>, Error> {
-        if version == self.default.version {
-            return Ok(self.default.clone());
+        if let Some(shipped) = NetworkDefault::of_version(version) {
+            return Ok(Arc::new(shipped.policy()));
         }
-        Ok(Arc::new(read(&self.store.policy(version).await?.ok_or(Error::PolicyUnknown)?)?))
+        let source = match self.store.policy(version).await? {
+            Some(stored) => stored.source,
+            None => self.store.shipped(version).await?.ok_or(Error::PolicyUnknown)?,
+        };
+        Ok(Arc::new(read(version, &source)?))
     }
 }
 
 /// Reads a policy that was stored; it was checked before.
-fn read(stored: &StoredPolicy) -> Result<Policy, Error> {
-    let document = Document::parse(&stored.source);
+fn read(version: &str, source: &str) -> Result<Policy, Error> {
+    let document = Document::parse(source);
     let document = document.map_err(|_| signpost_common::db::Error::Corrupt("policy"))?;
-    Ok(document.policy(&stored.version))
+    Ok(document.policy(version))
 }

@@ -59,18 +59,19 @@ impl Service {
         tokio::time::sleep(LEASE + LEASE_MARGIN).await;
     }
 
-    /// Records a change of a directive before it is made.
+    /// Records a change of a directive before it is made, or that it was not made after all.
     async fn changing_directive(
         &self,
         context: &Context,
         method: &str,
         directive: &Directive,
+        outcome: EventOutcome,
         request_id: &str,
     ) -> Result<(), Status> {
         let event = Event {
             kind: EventKind::Consent.into(),
             action: format!("/signpost.consent.v1.ConsentService/{method}"),
-            outcome: EventOutcome::Success.into(),
+            outcome: outcome.into(),
             object_id: directive.id.to_string(),
             patient_records: vec![convert::record_to_proto(&directive.patient)],
             request_id: request_id.to_owned(),
@@ -79,12 +80,14 @@ impl Service {
         self.audit.append(context, event).await
     }
 
-    /// Records a change of a session before it is made, under the person's records, so that patients find it; returns these.
+    /// Records a change of a session before it is made, or its refusal, under the person's records, so that patients find it;
+    /// returns these.
     async fn changing_session(
         &self,
         context: &Context,
         method: &str,
         session: &Session,
+        outcome: EventOutcome,
         request_id: &str,
     ) -> Result<Vec<RecordReference>, Status> {
         let person_id = session.person_id.to_string();
@@ -92,7 +95,7 @@ impl Service {
         let event = Event {
             kind: EventKind::Emergency.into(),
             action: format!("/signpost.consent.v1.EmergencyAccessService/{method}"),
-            outcome: EventOutcome::Success.into(),
+            outcome: outcome.into(),
             object_id: session.id.to_string(),
             person_id,
             patient_records: records.clone(),

@@ -10,8 +10,8 @@ use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use signpost_common::id::{DocumentId, MemberId, RecordRef, SessionId};
 use signpost_consent::domain::{
-    Criterion, Decision, DocumentFacts, Effect, Emergency, Layer, Matcher, Policy, Relationship, Request,
-    Requester, Rule, Validity, decide,
+    Criterion, Decision, DocumentFacts, Effect, Emergency, Grantor, Layer, Matcher, Policy, Relationship,
+    Request, Requester, Rule, Validity, decide,
 };
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
@@ -27,7 +27,7 @@ const DOCUMENTS: usize = 20;
 const NOW_US: i64 = 1_000;
 
 const MEMBERS: [&str; 4] = ["north", "south", "east", "west"];
-const ROLES: [Role; 3] = [Role::Physician, Role::Nurse, Role::Clerk];
+const ROLES: [Role; 4] = [Role::Physician, Role::Nurse, Role::Patient, Role::Representative];
 const PURPOSES: [PurposeOfUse; 5] = [
     PurposeOfUse::Treat,
     PurposeOfUse::Etreat,
@@ -154,12 +154,14 @@ impl Draw {
         for directive in &mut directives {
             let at = self.one(&MEMBERS[..3]).parse().unwrap();
             directive.record = Some(RecordRef::new(at, "1").unwrap());
+            directive.grantor = if self.in_100(30) { Grantor::Representative } else { Grantor::Patient };
         }
         directives
     }
 
     fn document(&mut self, at: usize) -> DocumentFacts {
-        let id: DocumentId = format!("00000000-0000-7000-8000-{at:012}").parse().unwrap();
+        let numbered = |at: usize| format!("00000000-0000-7000-8000-{at:012}").parse::<DocumentId>().unwrap();
+        let id = numbered(at);
         let mut labels = if self.in_100(10) { vec![] } else { self.texts(&LABELS) };
         if self.in_100(3) {
             labels.push("XYZZY".to_owned());
@@ -170,8 +172,15 @@ impl Draw {
         };
         let (author, type_code, class_code) = (code(), code(), code());
         let start = self.0.random_range(0..10) * 100;
+        // Some document replaced one before it, and with it whatever that one had replaced.
+        let replaced = match at {
+            0 => vec![],
+            _ if self.in_100(70) => vec![],
+            _ => (0..self.0.random_range(1..=at)).map(numbered).collect(),
+        };
         DocumentFacts {
             id,
+            replaced,
             custodian: self.one(&MEMBERS).parse().unwrap(),
             author,
             type_code,

@@ -81,6 +81,9 @@ async fn conforms(store: &dyn Store) {
     who_is_told_takes_note(store).await;
     emergency_access_has_a_quota(store).await;
     an_overdue_review_is_told_once(store).await;
+    a_signature_counts_once(store).await;
+    a_shipped_policy_is_kept(store).await;
+    what_is_old_is_forgotten(store).await;
 }
 
 async fn who_is_told_takes_note(store: &dyn Store) {
@@ -111,7 +114,52 @@ async fn emergency_access_has_a_quota(store: &dyn Store) {
     }
     let third = store.open_session(&session("busy", DAY_US + 2), &[], 2, None).await;
     assert!(matches!(third, Err(Error::EmergencyQuota(2))));
-    store.open_session(&session("busy", 2 * DAY_US), &[], 2, None).await.unwrap();
+    let later = session("busy", 2 * DAY_US);
+    assert!(store.may_open(&later, 2).await.unwrap());
+    store.open_session(&later, &[], 2, None).await.unwrap();
+    assert!(!store.may_open(&later, 2).await.unwrap() && store.may_open(&later, 0).await.unwrap());
+    let at_once: Vec<_> = (0..8).map(|_| session("busier", 5)).collect();
+    let opened = at_once.iter().map(|session| store.open_session(session, &[], 3, None));
+    let opened = futures_util::future::join_all(opened).await;
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 3, "those at once count, too");
+}
+
+async fn a_signature_counts_once(store: &dyn Store) {
+    let signature = Signature { statement: vec![1], public_key: vec![2], signature: vec![4] };
+    let signed = |created_us| Directive {
+        signature: Some(signature.clone()),
+        ..directive(record("north", "signed"), created_us)
+    };
+    let first = store.create_directive(&signed(1), None).await.unwrap();
+    store.revoke_directive(first.id, 2).await.unwrap();
+    let epoch = store.epoch(std::slice::from_ref(&first.patient)).await.unwrap();
+    assert!(matches!(store.create_directive(&signed(3), None).await, Err(Error::SignatureUsed)));
+    assert_eq!(store.epoch(&[first.patient]).await.unwrap(), epoch, "nothing changed");
+}
+
+async fn a_shipped_policy_is_kept(store: &dyn Store) {
+    store.keep_shipped("x@shipped-1", "one").await.unwrap();
+    store.keep_shipped("x@shipped-1", "two").await.unwrap();
+    assert_eq!(store.shipped("x@shipped-1").await.unwrap().as_deref(), Some("one"));
+    assert_eq!(store.shipped("x@shipped-2").await.unwrap(), None);
+}
+
+async fn what_is_old_is_forgotten(store: &dyn Store) {
+    let officers = Party::Member("told".parse().unwrap());
+    let told = store.notices(&officers, true, None, 9).await.unwrap();
+    assert_eq!(told[0].acknowledged_us, Some(200));
+    store
+        .open_session(&session("untold", 1), &Notice::opened(&session("untold", 1), &[]), 0, None)
+        .await
+        .unwrap();
+    while store.forget(200).await.unwrap() > 0 {}
+    assert_eq!(store.notices(&officers, true, None, 9).await.unwrap(), told);
+    while store.forget(201).await.unwrap() > 0 {}
+    let untold = Party::Member("untold".parse().unwrap());
+    assert_eq!(store.notices(&untold, true, None, 9).await.unwrap().len(), 1, "nobody has seen it yet");
+    let kept = store.decisions(i64::MIN, None, 500).await.unwrap();
+    assert_eq!((kept.len(), kept.last().unwrap().request.now_us), (100, 201));
+    assert_eq!(store.notices(&officers, true, None, 9).await.unwrap(), []);
 }
 
 async fn an_overdue_review_is_told_once(store: &dyn Store) {
@@ -169,6 +217,7 @@ async fn decisions_are_kept_whole(store: &dyn Store) {
     let made = store.create_directive(&directive(record("north", "decided"), 1), None).await.unwrap();
     let document = DocumentFacts {
         id: DocumentId::generate(),
+        replaced: vec![DocumentId::generate()],
         custodian: "west".parse().unwrap(),
         author: Some("West".into()),
         type_code: None,
@@ -207,7 +256,8 @@ async fn decisions_are_kept_whole(store: &dyn Store) {
     assert_eq!(store.decision(DecisionId::generate()).await.unwrap(), None);
     let newest = store.decisions(200, None, 50).await.unwrap();
     assert_eq!(newest, all[250..].iter().rev().cloned().collect::<Vec<_>>());
-    let rest = store.decisions(200, Some(newest[49].id), 500).await.unwrap();
+    let position = (newest[49].request.now_us, newest[49].id.to_string());
+    let rest = store.decisions(200, Some(&position), 500).await.unwrap();
     assert_eq!(rest.len(), 51);
     assert_eq!(store.directives_of(&[made.id, DirectiveId::generate()]).await.unwrap(), [made]);
 }
@@ -305,13 +355,17 @@ async fn the_epoch_tells_of_every_change(store: &dyn Store) {
 
 async fn directives_of_a_record_are_bounded(store: &dyn Store) {
     let patient = record("north", "many");
-    let mut last = None;
-    for _ in 0..STANDING_MAX {
-        last = Some(store.create_directive(&directive(patient.clone(), 1), None).await.unwrap().id);
+    for _ in 4..STANDING_MAX {
+        store.create_directive(&directive(patient.clone(), 1), None).await.unwrap();
     }
+    let at_once: Vec<_> = (0..8).map(|_| directive(patient.clone(), 1)).collect();
+    let made = at_once.iter().map(|directive| store.create_directive(directive, None));
+    let made = futures_util::future::join_all(made).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 4, "those at once count, too");
     let more = directive(patient, 1);
     assert!(matches!(store.create_directive(&more, None).await, Err(Error::TooManyDirectives)));
-    store.revoke_directive(last.unwrap(), 2).await.unwrap();
+    let last = made.into_iter().find_map(Result::ok).unwrap();
+    store.revoke_directive(last.id, 2).await.unwrap();
     store.create_directive(&more, None).await.unwrap();
 }
 
@@ -359,7 +413,12 @@ async fn reviews_are_listed_oldest_first(store: &dyn Store) {
     assert_eq!(store.sessions(Some(&east), false, Some(&after), 9).await.unwrap(), made[2..]);
     assert!(store.sessions(None, false, None, 500).await.unwrap().contains(&elsewhere));
 
-    let review = Review { outcome: ReviewOutcome::Justified, note: String::new(), by: "east/po".into() };
+    let review = Review {
+        outcome: ReviewOutcome::Justified,
+        note: String::new(),
+        follow_up: String::new(),
+        by: "east/po".into(),
+    };
     let done = store.review_session(made[0].id, &review, 5000).await.unwrap();
     assert_eq!(store.sessions(Some(&east), false, None, 9).await.unwrap(), made[1..]);
     assert!(store.sessions(Some(&east), true, None, 9).await.unwrap().contains(&done));
@@ -367,14 +426,22 @@ async fn reviews_are_listed_oldest_first(store: &dyn Store) {
 
 async fn a_review_is_final_and_closes(store: &dyn Store) {
     let opened = store.open_session(&session("reviewed", 100), &[], 0, None).await.unwrap();
-    let review = Review { outcome: ReviewOutcome::NotJustified, note: "no".into(), by: "reviewed/po".into() };
+    let review = Review {
+        outcome: ReviewOutcome::NotJustified,
+        note: "no".into(),
+        follow_up: "dr-lee is asked why".into(),
+        by: "reviewed/po".into(),
+    };
     let done = store.review_session(opened.id, &review, 200).await.unwrap();
     assert_eq!(done.closed_us, Some(200));
     assert!(done.review.as_ref() == Some(&review));
-    let again = Review { note: "other words".into(), ..review.clone() };
-    assert!(store.review_session(opened.id, &again, 300).await.unwrap() == done, "nothing changed");
-    let other = Review { outcome: ReviewOutcome::Justified, ..review.clone() };
-    assert!(matches!(store.review_session(opened.id, &other, 300).await, Err(Error::ReviewCompleted)));
+    assert!(store.review_session(opened.id, &review, 300).await.unwrap() == done, "nothing changed");
+    for other in [
+        Review { outcome: ReviewOutcome::Justified, ..review.clone() },
+        Review { note: "other words".into(), ..review.clone() },
+    ] {
+        assert!(matches!(store.review_session(opened.id, &other, 300).await, Err(Error::ReviewCompleted)));
+    }
     assert!(store.session(opened.id).await.unwrap().unwrap() == done);
     let unknown = store.review_session(SessionId::generate(), &review, 1).await;
     assert!(matches!(unknown, Err(Error::SessionUnknown)));

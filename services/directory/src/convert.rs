@@ -7,14 +7,23 @@ use signpost_common::{
 };
 use signpost_proto::{
     common::v1::PurposeOfUse,
-    directory::v1::{self as proto, MemberKind, MemberState},
+    directory::v1::{self as proto, EndpointProtocol, MemberKind, MemberState},
 };
 use tonic::Status;
 
-use crate::domain::{Certificate, Endpoint, Member, TokenKey};
+use crate::{
+    domain::{Certificate, Endpoint, Member, TokenKey},
+    tokens::Used,
+};
 
 const NAME_CHARS_MAX: usize = 200;
 const KID_CHARS_MAX: usize = 128;
+
+/// Most tokens that one call notes.
+const TOKENS_MAX: usize = 512;
+
+/// How far ahead the end of a token may lie, in microseconds.
+const FORGET_US_MAX: i64 = 3_600_000_000;
 
 pub(crate) fn member_id(field: &str, text: &str) -> Result<MemberId, Status> {
     text.parse().map_err(|error| invalid(field, error))
@@ -24,8 +33,11 @@ pub(crate) fn name(field: &str, text: &str) -> Result<String, Status> {
     if text.trim().is_empty() {
         return Err(invalid(field, "must not be empty"));
     }
-    if text.chars().count() > NAME_CHARS_MAX || text.chars().any(char::is_control) {
-        return Err(invalid(field, "must be at most 200 characters, none of them a control character"));
+    if text.chars().count() > NAME_CHARS_MAX || text.chars().any(signpost_common::text::is_unfit) {
+        return Err(invalid(
+            field,
+            "must be at most 200 characters, none of them a control or invisible one",
+        ));
     }
     Ok(text.trim().to_owned())
 }
@@ -109,8 +121,11 @@ pub(crate) fn fingerprint(field: &str, bytes: &[u8]) -> Result<[u8; 32], Status>
 }
 
 pub(crate) fn kid(field: &str, kid: &str) -> Result<(), Status> {
-    if kid.is_empty() || kid.chars().count() > KID_CHARS_MAX || kid.chars().any(char::is_control) {
-        return Err(invalid(field, "must be 1 to 128 characters, none of them a control character"));
+    if kid.is_empty()
+        || kid.chars().count() > KID_CHARS_MAX
+        || kid.chars().any(signpost_common::text::is_unfit)
+    {
+        return Err(invalid(field, "must be 1 to 128 characters, none of them a control or invisible one"));
     }
     Ok(())
 }
@@ -125,15 +140,42 @@ pub(crate) fn token_key(key: Option<proto::TokenKey>) -> Result<TokenKey, Status
     Ok(TokenKey { kid, public_key_pem, revoked_us: None })
 }
 
+/// Reads tokens that were used.
+pub(crate) fn used_tokens(request: proto::UseTokensRequest, now_us: i64) -> Result<Vec<Used>, Status> {
+    let proto::UseTokensRequest { tokens } = request;
+    if tokens.is_empty() || tokens.len() > TOKENS_MAX {
+        return Err(invalid("tokens", format!("must be 1 to {TOKENS_MAX}")));
+    }
+    let read = |(i, used): (usize, proto::UsedToken)| {
+        let proto::UsedToken { token, forget_at } = used;
+        let field = format!("tokens[{i}]");
+        let forget_at = forget_at.as_ref().and_then(clock::from_proto).map(|at| at.as_microsecond());
+        let forget_us = forget_at.filter(|at| *at <= now_us + FORGET_US_MAX);
+        Ok(Used {
+            token: fingerprint(&format!("{field}.token"), &token)?,
+            forget_us: forget_us
+                .ok_or_else(|| invalid(&format!("{field}.forget_at"), "must be at most an hour ahead"))?,
+        })
+    };
+    tokens.into_iter().enumerate().map(read).collect()
+}
+
 pub(crate) fn endpoint(endpoint: Option<proto::Endpoint>) -> Result<Endpoint, Status> {
     let endpoint = endpoint.ok_or_else(|| invalid("endpoint", "must be set"))?;
-    let proto::Endpoint { uri, tls_server_name } = endpoint;
-    client::address(&uri).map_err(|error| invalid("endpoint.uri", error))?;
+    let proto::Endpoint { uri, tls_server_name, protocol } = endpoint;
+    let (protocol, address) = match EndpointProtocol::try_from(protocol) {
+        Ok(EndpointProtocol::Unspecified | EndpointProtocol::Grpc) => {
+            (EndpointProtocol::Grpc, client::address(&uri))
+        }
+        Ok(protocol @ (EndpointProtocol::Fhir | EndpointProtocol::Mhd)) => (protocol, client::base(&uri)),
+        Err(_) => return Err(invalid("endpoint.protocol", "is not a protocol of a document source")),
+    };
+    address.map_err(|error| invalid("endpoint.uri", error))?;
     let name = tls_server_name.as_str();
     if name.is_empty() || name.len() > 253 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid("endpoint.tls_server_name", "must be a server name"));
     }
-    Ok(Endpoint { uri, tls_server_name })
+    Ok(Endpoint { uri, tls_server_name, protocol })
 }
 
 impl From<Member> for proto::Member {
@@ -186,6 +228,60 @@ impl From<TokenKey> for proto::TokenKey {
 
 impl From<Endpoint> for proto::Endpoint {
     fn from(endpoint: Endpoint) -> Self {
-        Self { uri: endpoint.uri, tls_server_name: endpoint.tls_server_name }
+        let Endpoint { uri, tls_server_name, protocol } = endpoint;
+        Self { uri, tls_server_name, protocol: protocol.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(uri: &str, protocol: i32) -> Result<Endpoint, Status> {
+        endpoint(Some(proto::Endpoint { uri: uri.into(), tls_server_name: "north".into(), protocol }))
+    }
+
+    #[test]
+    fn an_endpoint_without_a_protocol_speaks_grpc() {
+        for protocol in [EndpointProtocol::Unspecified, EndpointProtocol::Grpc] {
+            let endpoint = read("https://north:1", protocol.into()).unwrap();
+            assert_eq!(endpoint.protocol, EndpointProtocol::Grpc);
+            assert!(read("https://north:1/fhir", protocol.into()).is_err(), "gRPC has no base path");
+        }
+        assert!(read("https://north:1", 9).unwrap_err().message().contains("protocol"));
+    }
+
+    #[test]
+    fn a_base_url_has_a_path_and_nothing_else() {
+        for protocol in [EndpointProtocol::Fhir, EndpointProtocol::Mhd] {
+            for good in [
+                "https://north:1",
+                "https://north:1/",
+                "https://n.example:8443/fhir/R4",
+                "https://[::1]:1/f/",
+            ] {
+                assert_eq!(read(good, protocol.into()).unwrap().protocol, protocol, "{good}");
+            }
+            let bad = [
+                "",
+                "/fhir",
+                "http://north:1/fhir",
+                "https://north/fhir",
+                "https://north:1/fhir?a=b",
+                "https://north:1/fhir#a",
+                "https://a@north:1/fhir",
+                "https://a:b@north:1/fhir",
+                "https://north:1/fhir/../x",
+                "https://north:1/./fhir",
+                "https://north:1/%2e%2e/x",
+                "https://north:1//x",
+                "https://north:1/a\\b",
+                "https://north:1/a b",
+                "https://north:99999/fhir",
+            ];
+            for bad in bad {
+                assert!(read(bad, protocol.into()).is_err(), "{bad}");
+            }
+        }
     }
 }

@@ -14,10 +14,11 @@ use signpost_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{convert, domain, error::Error, store::Store};
+use crate::{convert, domain, error::Error, store::Store, tokens::Tokens};
 
 pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) audit: AuditTrail,
     pub(crate) clock: SharedClock,
 }
@@ -205,7 +206,20 @@ impl DirectoryService for Service {
     ) -> Result<Response<proto::ResolveCertificateResponse>, Status> {
         let fingerprint = convert::fingerprint("fingerprint", &request.get_ref().fingerprint)?;
         let member = self.store.by_certificate(&fingerprint).await?;
-        let member = member.and_then(|member| domain::resolve(member, &fingerprint, self.now_us()));
-        Ok(Response::new(proto::ResolveCertificateResponse { member: member.map(Into::into) }))
+        let resolved = domain::resolve(member, &fingerprint, self.now_us());
+        Ok(Response::new(match resolved {
+            Ok(member) => proto::ResolveCertificateResponse { member: Some(member.into()), refusal: 0 },
+            Err(state) => proto::ResolveCertificateResponse { member: None, refusal: state.into() },
+        }))
+    }
+
+    async fn use_tokens(
+        &self,
+        request: Request<proto::UseTokensRequest>,
+    ) -> Result<Response<proto::UseTokensResponse>, Status> {
+        let tokens = convert::used_tokens(request.into_inner(), self.now_us())?;
+        let noted = self.tokens.note(&tokens).await;
+        let fresh = noted.map_err(|error| status::database(&error))?;
+        Ok(Response::new(proto::UseTokensResponse { fresh }))
     }
 }

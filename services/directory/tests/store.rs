@@ -9,7 +9,7 @@ use signpost_directory::{
 };
 use signpost_proto::{
     common::v1::PurposeOfUse,
-    directory::v1::{MemberKind, MemberState},
+    directory::v1::{EndpointProtocol, MemberKind, MemberState},
 };
 
 fn member(id: &str) -> Member {
@@ -46,7 +46,12 @@ async fn members_are_kept(store: &dyn Store) {
     let page = store.members(Some("north"), 10).await.unwrap();
     assert_eq!(page.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["south"]);
 
-    let endpoint = Endpoint { uri: "https://h:1".into(), tls_server_name: "h".into() };
+    let protocol = EndpointProtocol::Grpc;
+    let endpoint = Endpoint { uri: "https://h:1".into(), tls_server_name: "h".into(), protocol };
+    store.set_endpoint(&north.id, Some(&endpoint)).await.unwrap();
+    assert_eq!(store.member(&north.id).await.unwrap().unwrap().endpoint.as_ref(), Some(&endpoint));
+    let (uri, protocol) = ("https://h:1/fhir".into(), EndpointProtocol::Fhir);
+    let endpoint = Endpoint { uri, protocol, ..endpoint };
     store.set_endpoint(&north.id, Some(&endpoint)).await.unwrap();
     store.set_purposes(&north.id, &[PurposeOfUse::Hresch]).await.unwrap();
     let changed = store.update_member(&north.id, None, Some(MemberState::Suspended)).await.unwrap();

@@ -1,32 +1,27 @@
 //! The services that the locator puts together, and members' document sources.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rustls::ClientConfig;
-use signpost_common::rpc::{Context, Transport, audit::AuditTrail, client, page, status};
+use signpost_common::{
+    clock::SharedClock,
+    rpc::{Context, Transport, audit::AuditTrail, page, status},
+};
 use signpost_proto::{
     audit::v1::{Event, EventOutcome},
-    common::v1::RecordReference,
+    common::v1::{RecordReference, Role},
     consent::v1::{
-        DecideRequest, DecideResponse, Decision, Effect, consent_service_client::ConsentServiceClient,
-        notice_service_client::NoticeServiceClient,
+        DecideRequest, DecideResponse, Decision, Effect, RecordReleaseNoticesRequest,
+        consent_service_client::ConsentServiceClient, notice_service_client::NoticeServiceClient,
     },
-    directory::v1::{
-        Endpoint, GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient,
-    },
+    directory::v1::{GetMemberRequest, MemberState, directory_service_client::DirectoryServiceClient},
     mpi::v1::{
         ListPersonRecordsRequest, list_person_records_request::By,
         master_patient_index_service_client::MasterPatientIndexServiceClient,
     },
     registry::v1::{
-        DocumentEntry, DocumentFilter, SearchDocumentsRequest,
+        DocumentEntry, DocumentFilter, ReportRetrievalRequest, SearchDocumentsRequest,
         document_registry_service_client::DocumentRegistryServiceClient,
     },
-    source::v1::document_source_service_client::DocumentSourceServiceClient,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -35,6 +30,7 @@ use crate::{
     convert,
     duties::Duties,
     error::{self, Error},
+    sources::{Source, Sources},
 };
 
 /// Most records of one person that are looked at; the registry takes no more in one search.
@@ -43,11 +39,11 @@ const RECORDS_MAX: usize = 200;
 /// Time to record how something went, beyond the deadline of the call.
 pub(crate) const TO_RECORD: Duration = Duration::from_secs(1);
 
-/// Most documents of one person that are looked at; consent takes no more in one question.
-pub(crate) const DOCUMENTS_MAX: usize = 1000;
+/// Most documents of one person that are released in one call; consent takes no more in one question.
+const DOCUMENTS_MAX: usize = 1000;
 
-/// Most connections to sources that are kept.
-const SOURCES_MAX: usize = 1024;
+/// Most documents of one person that are looked at in one call.
+const LOOKED_AT_MAX: usize = 10_000;
 
 #[derive(Clone)]
 pub(crate) struct Clients {
@@ -58,6 +54,7 @@ pub(crate) struct Clients {
     pub(crate) directory: DirectoryServiceClient<Transport>,
     pub(crate) audit: AuditTrail,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) clock: SharedClock,
 }
 
 /// A person with all source records.
@@ -84,9 +81,43 @@ impl Decided {
         self.decision.effect() == Effect::Permit && Duties::of(&self.decision).is_some()
     }
 
+    /// Returns who is to be told of its release, `None` when nobody is.
+    pub(crate) fn notice(
+        &self,
+        person: &Person,
+        emergency_session_id: &str,
+    ) -> Option<RecordReleaseNoticesRequest> {
+        let parties = self.duties().notify;
+        (!parties.is_empty()).then(|| RecordReleaseNoticesRequest {
+            parties: parties.into_iter().map(Into::into).collect(),
+            person_id: person.id.clone(),
+            patient_records: person.records.clone(),
+            document_id: self.entry.document_id.clone(),
+            custodian: convert::custodian(&self.entry),
+            emergency_session_id: emergency_session_id.to_owned(),
+        })
+    }
+
     /// Returns what must be done with a release; nothing of a document that may not be released.
     pub(crate) fn duties(&self) -> Duties {
         Duties::of(&self.decision).unwrap_or_default()
+    }
+}
+
+/// How it went to follow a pointer.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// Stable reason of the failure, empty when it led to the document.
+    pub(crate) failure: String,
+    /// How long the source took to begin; 0 when that was not measured.
+    pub(crate) took: Duration,
+    /// True when nobody waited for the document.
+    pub(crate) probe: bool,
+}
+
+impl Followed {
+    pub(crate) fn failed(reason: &str) -> Self {
+        Self { failure: reason.to_owned(), ..Self::default() }
     }
 }
 
@@ -107,7 +138,8 @@ impl Clients {
         self.audit.append(&context, event).await.ok();
     }
 
-    /// Returns a person with all records; `None` when the index does not know it.
+    /// Returns a person with all records; `None` when the index does not know it. Patients, and who acts for them, know
+    /// themselves alone.
     pub(crate) async fn person(&self, context: &Context, by: By) -> Result<Option<Person>, Status> {
         let request =
             ListPersonRecordsRequest { by: Some(by), page_size: page::SIZE_MAX, page_token: String::new() };
@@ -121,30 +153,45 @@ impl Clients {
             tracing::error!(person_id = response.person_id, "person has too many records");
             return Err(Error::TooManyRecords.into());
         }
+        let own = RecordReference {
+            member_id: context.caller.member_id.clone(),
+            local_id: context.caller.user.clone(),
+        };
+        if context.is(&[Role::Patient, Role::Representative]) && !records.contains(&own) {
+            return Ok(None);
+        }
         Ok(Some(Person { id: response.person_id, records }))
     }
 
-    /// Returns the newest documents of a person, at most [`DOCUMENTS_MAX`].
-    pub(crate) async fn documents(
+    /// Asks consent about a person's documents, the newest first, until [`DOCUMENTS_MAX`] are permitted or none is left. Says
+    /// whether there are more; how many are hidden does not count, up to a bound that nobody's history reaches.
+    pub(crate) async fn decided(
         &self,
         context: &Context,
         person: &Person,
         filter: Option<DocumentFilter>,
-    ) -> Result<Vec<DocumentEntry>, Status> {
+        emergency_session_id: &str,
+    ) -> Result<(Vec<Decided>, bool), Status> {
         let mut request = SearchDocumentsRequest {
             patients: person.records.clone(),
             filter,
             page_size: page::SIZE_MAX,
             page_token: String::new(),
+            as_of: None,
         };
-        let mut entries = vec![];
+        let (mut decided, mut permitted) = (vec![], 0);
         loop {
             let response = self.registry.clone().search_documents(context.request(request.clone())).await;
             let response = response.map_err(error::of("registry"))?.into_inner();
-            entries.extend(response.entries);
-            if response.next_page_token.is_empty() || entries.len() >= DOCUMENTS_MAX {
-                entries.truncate(DOCUMENTS_MAX);
-                return Ok(entries);
+            for one in self.decide(context, person, response.entries, emergency_session_id, false).await? {
+                permitted += usize::from(one.permitted());
+                if permitted > DOCUMENTS_MAX {
+                    return Ok((decided, true));
+                }
+                decided.push(one);
+            }
+            if response.next_page_token.is_empty() || decided.len() >= LOOKED_AT_MAX {
+                return Ok((decided, !response.next_page_token.is_empty()));
             }
             request.page_token = response.next_page_token;
         }
@@ -195,51 +242,49 @@ impl Clients {
         Ok((response, until))
     }
 
+    /// Has those told who are to know of a release, before it is made.
+    pub(crate) async fn notify(
+        &self,
+        context: &Context,
+        notice: RecordReleaseNoticesRequest,
+    ) -> Result<(), Status> {
+        let recorded = self.notices.clone().record_release_notices(context.request(notice)).await;
+        recorded.map(drop).map_err(error::of("consent service"))
+    }
+
+    /// Tells the registry whether a pointer led anywhere. Its failure changes nothing for the caller.
+    pub(crate) async fn report(&self, context: &Context, document_id: &str, followed: Followed) {
+        let Followed { failure, took, probe } = followed;
+        // 0 stands for a time that was not measured.
+        let least = u32::from(!took.is_zero());
+        let request = ReportRetrievalRequest {
+            document_id: document_id.to_owned(),
+            succeeded: failure.is_empty(),
+            reason: failure,
+            request_id: String::new(),
+            elapsed_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX).max(least),
+            probe,
+        };
+        if let Err(error) = self.registry.clone().report_retrieval(context.request(request)).await {
+            tracing::warn!(document_id, code = ?error.code(), "retrieval could not be reported");
+        }
+    }
+
     /// Returns where an active member serves its documents; `None` when it serves none.
-    pub(crate) async fn endpoint(
+    pub(crate) async fn source(
         &self,
         context: &Context,
         member_id: &str,
-    ) -> Result<Option<Endpoint>, Status> {
-        let request = GetMemberRequest { member_id: member_id.to_owned() };
-        let response = match self.directory.clone().get_member(context.request(request)).await {
-            Err(error) if error.code() == Code::NotFound => return Ok(None),
-            response => response.map_err(error::of("directory"))?.into_inner(),
-        };
-        let member = response.member.filter(|member| member.state() == MemberState::Active);
-        Ok(member.and_then(|member| member.endpoint))
-    }
-}
-
-/// Connections to members' document sources, each made when it is first needed.
-pub(crate) struct Sources {
-    tls: Arc<ClientConfig>,
-    channels: Mutex<HashMap<(String, String), Transport>>,
-}
-
-impl Sources {
-    pub(crate) fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { tls, channels: Mutex::default() }
-    }
-
-    /// Returns a client of the source at an endpoint that the directory named.
-    pub(crate) fn client(
-        &self,
-        endpoint: &Endpoint,
-    ) -> Result<DocumentSourceServiceClient<Transport>, client::Error> {
-        let key = (endpoint.uri.clone(), endpoint.tls_server_name.clone());
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if channels.len() >= SOURCES_MAX {
-            channels.clear();
+    ) -> Result<Option<Arc<Source>>, Status> {
+        if let Some(known) = self.sources.known(member_id) {
+            return Ok(known);
         }
-        let transport = match channels.get(&key) {
-            Some(transport) => transport.clone(),
-            None => {
-                let transport = client::remote(&endpoint.uri, &endpoint.tls_server_name, self.tls.clone())?;
-                channels.insert(key, transport.clone());
-                transport
-            }
+        let request = GetMemberRequest { member_id: member_id.to_owned() };
+        let member = match self.directory.clone().get_member(context.request(request)).await {
+            Err(error) if error.code() == Code::NotFound => None,
+            response => response.map_err(error::of("directory"))?.into_inner().member,
         };
-        Ok(DocumentSourceServiceClient::new(transport))
+        let active = member.filter(|member| member.state() == MemberState::Active);
+        Ok(self.sources.learn(member_id, active.and_then(|member| member.endpoint)))
     }
 }

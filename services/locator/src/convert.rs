@@ -5,7 +5,7 @@ use signpost_proto::{
     audit::v1::DocumentDisclosure,
     common::v1::RecordReference,
     consent::v1::{DocumentFacts, Obligation},
-    locator::v1::{DocumentHeader, PersonMatch, PersonOutcome, Pointer},
+    locator::v1::{DocumentHeader, PersonMatch, PersonOutcome, Pointer, PointerCopy},
     mpi::v1::{MatchOutcome, MatchPatientResponse},
     registry::v1::DocumentEntry,
 };
@@ -29,6 +29,7 @@ pub(crate) fn facts(entry: &DocumentEntry) -> DocumentFacts {
         labels: entry.labels.clone(),
         service_start_time: entry.service_start_time,
         author_institution: entry.author_institution.clone(),
+        replaced_document_ids: entry.replaced_document_ids.clone(),
     }
 }
 
@@ -46,8 +47,24 @@ pub(crate) fn disclosure(decided: &Decided) -> DocumentDisclosure {
     }
 }
 
+/// Returns obligations of several documents, each once.
+pub(crate) fn each_once<'a>(all: impl IntoIterator<Item = &'a Obligation>) -> Vec<Obligation> {
+    let mut obligations: Vec<Obligation> = vec![];
+    for obligation in all {
+        if !obligations.contains(obligation) {
+            obligations.push(obligation.clone());
+        }
+    }
+    obligations
+}
+
 pub(crate) fn pointer(rank: usize, ranked: Ranked, obligations: Vec<Obligation>) -> Pointer {
-    let Ranked { entry, reasons } = ranked;
+    let Ranked { entry, reasons, copies } = ranked;
+    let copies = copies.into_iter().map(|(copy, reason)| PointerCopy {
+        custodian: custodian(&copy),
+        document_id: copy.document_id,
+        reason: reason.to_owned(),
+    });
     Pointer {
         custodian: custodian(&entry),
         document_id: entry.document_id,
@@ -62,6 +79,7 @@ pub(crate) fn pointer(rank: usize, ranked: Ranked, obligations: Vec<Obligation>)
         rank: u32::try_from(rank + 1).unwrap_or(u32::MAX),
         rank_reasons: reasons,
         obligations,
+        copies: copies.collect(),
     }
 }
 
@@ -74,6 +92,7 @@ pub(crate) fn header(decided: &Decided) -> DocumentHeader {
         notices: decided.duties().notices,
         obligations: decided.decision.obligations.clone(),
         masked_labels: decided.duties().mask,
+        offset_bytes: 0,
     }
 }
 

@@ -6,20 +6,17 @@ use tokio::time::Instant;
 
 /// Answers that show nothing come at multiples of this time after the call began. It is longer than what they take, so that
 /// all of them come at the first.
-pub(crate) const STEP: Duration = Duration::from_millis(50);
-
-/// The same of a locate, for which somebody waits who cannot know that there is nothing.
-pub(crate) const LOCATE_STEP: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(50);
 
 /// Waits until the next step of an answer that shows nothing.
-pub(crate) async fn out(began: Instant, step: Duration) {
-    tokio::time::sleep_until(began + next_step(began.elapsed(), step)).await;
+pub(crate) async fn out(began: Instant) {
+    tokio::time::sleep_until(began + next_step(began.elapsed())).await;
 }
 
 /// Returns when the answer comes to a call that took so long.
-fn next_step(took: Duration, step: Duration) -> Duration {
-    let steps = took.as_millis() / step.as_millis() + 1;
-    step * u32::try_from(steps).unwrap_or(u32::MAX)
+fn next_step(took: Duration) -> Duration {
+    let steps = took.as_millis() / STEP.as_millis() + 1;
+    STEP * u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -29,7 +26,7 @@ mod tests {
     #[test]
     fn answers_come_in_steps() {
         for (took, comes) in [(0, 50), (1, 50), (49, 50), (50, 100), (120, 150)] {
-            assert_eq!(next_step(Duration::from_millis(took), STEP), Duration::from_millis(comes), "{took}");
+            assert_eq!(next_step(Duration::from_millis(took)), Duration::from_millis(comes), "{took}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
 use signpost_common::{
     hash::Sha256,
     rpc::{Context, status},
@@ -10,31 +11,35 @@ use signpost_common::{
 use signpost_proto::{
     audit::v1::{DocumentDisclosure, Event, EventKind, EventOutcome},
     common::v1::RecordReference,
-    consent::v1::RecordReleaseNoticesRequest,
+    consent::v1::Obligation,
     locator::v1::{DocumentHeader, DocumentTrailer},
     mpi::v1::list_person_records_request::By,
-    registry::v1::{DocumentEntry, DocumentStatus, GetDocumentRequest, ReportRetrievalRequest, Stability},
-    source::v1::{
-        RetrieveDocumentRequest, RetrieveDocumentResponse,
-        retrieve_document_response::Message as SourceMessage,
-    },
+    registry::v1::{DocumentEntry, DocumentStatus, GetDocumentRequest, Stability},
+    source::v1::RetrieveDocumentRequest,
 };
 use tokio::{sync::mpsc, time::Instant};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use crate::{
-    clients::{Clients, Decided, Person, TO_RECORD},
+    clients::{Clients, Decided, Followed, Person, TO_RECORD},
     convert,
     error::{self, Error},
     even,
     permit::Permit,
+    sources::{Announced, FAIR_TIME, Failure, Retrieval},
 };
 
-/// Longest wait for a source to begin to send.
+/// Longest wait for a source to begin to send: an emergency does not wait for ever.
 const TO_BEGIN: Duration = Duration::from_secs(5);
+
+/// Longest wait for the caller to read a part.
+const TO_READ: Duration = Duration::from_secs(30);
 
 /// Largest chunk that is sent on.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// Largest document that is sent.
+const DOCUMENT_BYTES_MAX: u64 = 4 << 30;
 
 /// Which document, and how it was asked for.
 #[derive(Debug, Clone)]
@@ -43,92 +48,100 @@ pub(crate) struct Order {
     pub(crate) document_id: String,
     pub(crate) emergency_session_id: String,
     pub(crate) request_id: String,
+    /// Bytes to leave out at the beginning.
+    pub(crate) offset_bytes: u64,
+    /// Most bytes that the document may have; 0 for the most that any may.
+    pub(crate) size_limit_bytes: u64,
+}
+
+impl Order {
+    fn size_max(&self) -> u64 {
+        match self.size_limit_bytes {
+            0 => DOCUMENT_BYTES_MAX,
+            limit => limit.min(DOCUMENT_BYTES_MAX),
+        }
+    }
+}
+
+/// A document that was permitted and whose source has begun to send. Nothing of it is released.
+pub(crate) struct Begun {
+    order: Order,
+    asked: Asked,
+    obligations: Vec<Obligation>,
+    retrieval: Retrieval,
 }
 
 /// A document whose release is recorded and whose source has begun to send.
 pub(crate) struct Opened {
+    order: Order,
     header: DocumentHeader,
     entry: DocumentEntry,
-    source: Streaming<RetrieveDocumentResponse>,
+    retrieval: Retrieval,
     pending: Bytes,
     hash: Sha256,
     received: u64,
     permit: Permit,
 }
 
-/// Decides, opens the source, records the release and decides again, in this order; nothing has been released yet.
-///
-/// The source and the log take their time: what was revoked meanwhile is recorded as refused and not released.
-pub(crate) async fn open(clients: &Clients, context: &Context, order: &Order) -> Result<Opened, Status> {
+/// Decides and opens the source.
+pub(crate) async fn begin(clients: &Clients, context: &Context, order: Order) -> Result<Begun, Status> {
     let began = Instant::now();
-    let asked = decide(clients, context, order, false).await?;
+    let asked = decide(clients, context, &order, false).await?;
     let Some(permitted) = asked.permitted() else {
-        let refusal = refuse(clients, context, order, &asked).await;
-        even::out(began, even::STEP).await;
+        let refusal = refuse(clients, context, &order, &asked).await;
+        even::out(began).await;
         return Err(refusal?);
     };
-    // The source must leave time to record how it went, and not let an emergency wait.
-    let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() }.within(TO_BEGIN);
+    // The source must leave time to record how it went.
+    let in_time = Context { deadline: context.deadline - TO_RECORD, ..context.clone() };
+    let had = in_time.deadline.saturating_duration_since(Instant::now());
     let obligations = permitted.decision.obligations.clone();
-    match retrieve(clients, &in_time, permitted).await {
-        Ok(source) => {
-            clients.audit.append(context, asked.event(order, EventOutcome::Success, "")).await?;
-            let asked = decide(clients, context, order, true).await?;
-            let (Some(permitted), Some(person)) = (asked.permitted(), &asked.person) else {
-                return Err(refuse(clients, context, order, &asked).await?);
-            };
-            // What was masked, and who is told, is as the first answer had it.
-            let told = match permitted.decision.obligations == obligations {
-                true => notify(clients, context, person, permitted, order).await,
-                false => Err(Error::Stopped.into()),
-            };
-            if let Err(stopped) = told {
-                // The log holds a release that was not made after all.
-                clients.record_failure(context, asked.event(order, EventOutcome::Failed, ""), &stopped).await;
-                return Err(stopped);
-            }
-            Ok(Opened {
-                header: convert::header(permitted),
-                entry: permitted.entry.clone(),
-                source,
-                pending: Bytes::new(),
-                hash: Sha256::default(),
-                received: 0,
-                permit: Permit::new(person, [permitted], &order.emergency_session_id),
-            })
-        }
+    match retrieve(clients, &in_time, permitted, &order).await {
+        Ok(retrieval) => Ok(Begun { order, asked, obligations, retrieval }),
         Err(failure) => {
             tracing::warn!(document_id = order.document_id, reason = failure.reason(), "source failed");
-            let event = asked.event(order, EventOutcome::Failed, failure.reason());
+            let event = asked.event(&order, EventOutcome::Failed, failure.reason());
             clients.audit.append(context, event).await?;
-            report(clients, context, &permitted.entry.document_id, Some(failure.reason())).await;
+            // A caller in a hurry learns nothing of the source.
+            if failure.tells_of_document() && had >= FAIR_TIME {
+                clients.report(context, &order.document_id, Followed::failed(failure.reason())).await;
+            }
             Err(failure.into())
         }
     }
 }
 
-/// Has those told who are to know of a release, before it is made.
-async fn notify(
-    clients: &Clients,
-    context: &Context,
-    person: &Person,
-    permitted: &Decided,
-    order: &Order,
-) -> Result<(), Status> {
-    let parties = permitted.duties().notify;
-    if parties.is_empty() {
-        return Ok(());
-    }
-    let request = RecordReleaseNoticesRequest {
-        parties: parties.into_iter().map(Into::into).collect(),
-        person_id: person.id.clone(),
-        patient_records: person.records.clone(),
-        document_id: permitted.entry.document_id.clone(),
-        custodian: convert::custodian(&permitted.entry),
-        emergency_session_id: order.emergency_session_id.clone(),
+/// Records the release and decides again, in this order; nothing has been released yet.
+///
+/// The source and the log take their time: what was revoked meanwhile is recorded as refused and not released.
+pub(crate) async fn release(clients: &Clients, context: &Context, begun: Begun) -> Result<Opened, Status> {
+    let Begun { order, asked, obligations, retrieval } = begun;
+    clients.audit.append(context, asked.event(&order, EventOutcome::Success, "")).await?;
+    let asked = decide(clients, context, &order, true).await?;
+    let (Some(permitted), Some(person)) = (asked.permitted(), &asked.person) else {
+        return Err(refuse(clients, context, &order, &asked).await?);
     };
-    let recorded = clients.notices.clone().record_release_notices(context.request(request)).await;
-    recorded.map(drop).map_err(error::of("consent service"))
+    // What was masked, and who is told, is as the first answer had it.
+    let told = match permitted.notice(person, &order.emergency_session_id) {
+        _ if permitted.decision.obligations != obligations => Err(Error::Stopped.into()),
+        Some(notice) => clients.notify(context, notice).await,
+        None => Ok(()),
+    };
+    if let Err(stopped) = told {
+        // The log holds a release that was not made after all.
+        clients.record_failure(context, asked.event(&order, EventOutcome::Failed, ""), &stopped).await;
+        return Err(stopped);
+    }
+    Ok(Opened {
+        header: DocumentHeader { offset_bytes: order.offset_bytes, ..convert::header(permitted) },
+        entry: permitted.entry.clone(),
+        permit: Permit::new(person, [permitted], &order.emergency_session_id),
+        order,
+        retrieval,
+        pending: Bytes::new(),
+        hash: Sha256::default(),
+        received: 0,
+    })
 }
 
 /// Records a refusal and returns what the caller sees of it: the same as for a document that does not exist.
@@ -189,7 +202,7 @@ async fn decide(clients: &Clients, context: &Context, order: &Order, again: bool
 
 async fn ask(clients: &Clients, context: &Context, order: &Order, again: bool) -> Result<Asked, Status> {
     let document_id = order.document_id.clone();
-    let request = context.request(GetDocumentRequest { document_id });
+    let request = context.request(GetDocumentRequest { document_id, as_of: None });
     let entry = match clients.registry.clone().get_document(request).await {
         Err(error) if error.code() == Code::NotFound => None,
         response => response.map_err(error::of("registry"))?.into_inner().entry,
@@ -226,52 +239,42 @@ async fn retrieve(
     clients: &Clients,
     context: &Context,
     permitted: &Decided,
-) -> Result<Streaming<RetrieveDocumentResponse>, Error> {
+    order: &Order,
+) -> Result<Retrieval, Error> {
     let (entry, mask_labels) = (&permitted.entry, permitted.duties().mask);
+    let is_static = entry.stability() != Stability::Dynamic && mask_labels.is_empty();
+    if order.offset_bytes > 0 && !is_static {
+        return Err(Error::OffsetUnsupported);
+    }
+    if is_static && order.offset_bytes > entry.size_bytes {
+        return Err(Error::OffsetBeyond);
+    }
+    if is_static && entry.size_bytes > order.size_max() {
+        return Err(Error::TooLarge(order.size_max()));
+    }
     let member = convert::custodian(entry);
-    let failed = |reason| Error::Source { member: member.clone(), reason };
-    let endpoint = clients.endpoint(context, &member).await.map_err(|_| Error::Service("directory"))?;
-    let endpoint = endpoint.ok_or_else(|| failed("SOURCE_WITHOUT_ENDPOINT"))?;
-    let mut source = clients.sources.client(&endpoint).map_err(|_| failed("SOURCE_ENDPOINT_INVALID"))?;
-    let request = RetrieveDocumentRequest {
+    let source = clients.source(context, &member).await.map_err(|_| Error::Service("directory"))?;
+    let source = source.ok_or_else(|| Error::NoSource(member.clone()))?;
+    let wanted = RetrieveDocumentRequest {
         unique_id: entry.unique_id.clone(),
         patient: entry.patient.clone(),
         mask_labels: mask_labels.clone(),
     };
-    let retrieved = async {
-        let mut stream = source.retrieve_document(context.request(request)).await?.into_inner();
-        let first = stream.message().await?;
-        Ok::<_, Status>((stream, first))
-    };
-    let late = || Status::new(Code::DeadlineExceeded, "");
-    let retrieved =
-        tokio::time::timeout_at(context.deadline, retrieved).await.unwrap_or_else(|_| Err(late()));
-    let (stream, first) = retrieved.map_err(|error| match error.code() {
-        Code::NotFound => failed("SOURCE_HAS_NOT"),
-        Code::DeadlineExceeded | Code::Cancelled => failed("SOURCE_TIMED_OUT"),
-        Code::PermissionDenied | Code::Unauthenticated => failed("SOURCE_REFUSED"),
-        Code::FailedPrecondition if status::reason(&error) == "MASKING_UNSUPPORTED" => {
-            failed("SOURCE_CANNOT_MASK")
-        }
-        _ => failed("SOURCE_UNAVAILABLE"),
-    })?;
-    let wrong = |reason| Error::NotAsRegistered { member: member.clone(), reason };
-    let Some(SourceMessage::Header(header)) = first.and_then(|first| first.message) else {
-        return Err(wrong("WRONG_FORM"));
-    };
-    let masked = |label| header.masked_labels.contains(label);
-    if !mask_labels.iter().all(masked) {
-        return Err(failed("SOURCE_CANNOT_MASK"));
+    let retrieval = source.retrieve(context, TO_BEGIN, &wanted).await;
+    let retrieval = retrieval.map_err(|failure| Error::Source { member: member.clone(), failure })?;
+    let Announced { unique_id, mime_type, size_bytes, masked_labels } = &retrieval.announced;
+    if !mask_labels.iter().all(|label| masked_labels.contains(label)) {
+        return Err(Error::Source { member, failure: Failure::CannotMask });
     }
-    let is_static = entry.stability() != Stability::Dynamic && mask_labels.is_empty();
-    if header.unique_id != entry.unique_id {
-        Err(wrong("WRONG_DOCUMENT"))
-    } else if header.mime_type != entry.mime_type {
-        Err(wrong("WRONG_TYPE"))
-    } else if is_static && header.size_bytes != entry.size_bytes {
-        Err(wrong("WRONG_SIZE"))
+    let wrong = |reason| Err(Error::NotAsRegistered { member, reason });
+    if *unique_id != entry.unique_id {
+        wrong("WRONG_DOCUMENT")
+    } else if *mime_type != entry.mime_type {
+        wrong("WRONG_TYPE")
+    } else if is_static && size_bytes.is_some_and(|size_bytes| size_bytes != entry.size_bytes) {
+        wrong("WRONG_SIZE")
     } else {
-        Ok(stream)
+        Ok(retrieval)
     }
 }
 
@@ -282,34 +285,39 @@ pub(crate) enum Part {
     Trailer(DocumentTrailer),
 }
 
-/// Sends a document part by part, each wrapped as the stream needs it. Returns false when the caller has gone. A
-/// document that ends in an error has no trailer, and what came of it is to be thrown away.
+/// Sends a document part by part, each wrapped as the stream needs it. Returns how many bytes it has, `None` when the caller
+/// has gone. A document that ends in an error has no trailer, and what came of it is to be thrown away.
 pub(crate) async fn relay<T>(
     clients: &Clients,
     context: &Context,
-    order: &Order,
     mut opened: Opened,
     answers: &mpsc::Sender<Result<T, Status>>,
     wrap: fn(Part) -> T,
-) -> Result<bool, Status> {
+) -> Result<Option<u64>, Status> {
     let mut part = Ok(Part::Header(opened.header.clone()));
     let ended = loop {
-        let Ok(next) = part else { break part.map(|_| true) };
+        let Ok(next) = part else { break part.map(|_| None) };
         let is_last = matches!(next, Part::Trailer(_));
         // First room for the part, then the question whether it may still go, then it goes: nothing waits in between.
-        let Ok(room) = answers.reserve().await else { return Ok(false) };
+        // Who does not read keeps others from the source.
+        let room = tokio::time::timeout(TO_READ, answers.reserve()).await;
+        let Ok(Ok(room)) = room else { return Ok(None) };
         if let Err(stopped) = opened.permit.holds(clients, context).await {
             break Err(stopped);
         }
         room.send(Ok(wrap(next)));
         if is_last {
-            break Ok(true);
+            break Ok(Some(opened.received));
         }
-        part = opened.next(context).await;
+        // A source that hangs is not kept for a caller who has gone.
+        part = tokio::select! {
+            part = opened.next(context) => part,
+            () = answers.closed() => return Ok(None),
+        };
     };
     // The caller has what it waits for; how it went is recorded with time of its own.
     let context = Context { deadline: Instant::now() + TO_RECORD, ..context.clone() };
-    opened.finish(clients, &context, order, ended.as_ref().err()).await;
+    opened.finish(clients, &context, ended.as_ref().err()).await;
     ended
 }
 
@@ -321,68 +329,77 @@ impl Opened {
 
     /// Returns the next chunk, or the trailer when everything came and is what was registered.
     async fn next(&mut self, context: &Context) -> Result<Part, Status> {
-        let member = || convert::custodian(&self.entry);
-        let failed = |reason| Error::Source { member: member(), reason };
-        let wrong = |reason| Error::NotAsRegistered { member: member(), reason };
-        while self.pending.is_empty() {
-            let message = tokio::time::timeout_at(context.deadline, self.source.message()).await;
-            let message =
-                message.map_err(|_| failed("SOURCE_TIMED_OUT"))?.map_err(|_| failed("SOURCE_BROKE_OFF"))?;
-            match message.map(|message| message.message) {
-                Some(Some(SourceMessage::Chunk(chunk))) => self.pending = chunk,
-                Some(_) => return Err(wrong("WRONG_FORM").into()),
-                None => {
-                    let (sha256, is_static) = (self.hash.clone().finish(), self.is_static());
-                    if is_static && self.received != self.entry.size_bytes {
-                        return Err(wrong("WRONG_SIZE").into());
-                    }
-                    if is_static && self.entry.sha256 != sha256 {
-                        return Err(wrong("WRONG_HASH").into());
-                    }
-                    let sha256 = Bytes::copy_from_slice(&sha256);
-                    return Ok(Part::Trailer(DocumentTrailer { sha256, size_bytes: self.received }));
+        let began = Instant::now();
+        loop {
+            if self.pending.is_empty() {
+                let chunk = tokio::time::timeout_at(context.deadline, self.retrieval.chunks.next()).await;
+                let failed = |failure| Error::Source { member: convert::custodian(&self.entry), failure };
+                // The caller may have taken most of the time to read.
+                let late = || match began.elapsed() < FAIR_TIME {
+                    true => Error::TooLate,
+                    false => failed(Failure::TimedOut),
+                };
+                match chunk.map_err(|_| late())? {
+                    Some(chunk) => self.pending = chunk.map_err(failed)?,
+                    None => return self.end(),
                 }
             }
+            let mut chunk = self.pending.split_to(self.pending.len().min(CHUNK_BYTES_MAX));
+            // What is left out at the beginning is verified with the rest.
+            let left_out = self.order.offset_bytes.saturating_sub(self.received).min(chunk.len() as u64);
+            self.hash.update(&chunk);
+            self.received += chunk.len() as u64;
+            if self.is_static() && self.received > self.entry.size_bytes {
+                return Err(self.wrong("WRONG_SIZE"));
+            }
+            if self.received > self.order.size_max() {
+                return Err(Error::TooLarge(self.order.size_max()).into());
+            }
+            chunk.advance(left_out as usize);
+            if !chunk.is_empty() {
+                return Ok(Part::Chunk(chunk));
+            }
         }
-        let chunk = self.pending.split_to(self.pending.len().min(CHUNK_BYTES_MAX));
-        self.received += chunk.len() as u64;
-        if self.is_static() && self.received > self.entry.size_bytes {
-            return Err(wrong("WRONG_SIZE").into());
+    }
+
+    /// Returns the trailer.
+    fn end(&self) -> Result<Part, Status> {
+        let sha256 = self.hash.clone().finish();
+        if self.is_static() && self.received != self.entry.size_bytes {
+            return Err(self.wrong("WRONG_SIZE"));
         }
-        self.hash.update(&chunk);
-        Ok(Part::Chunk(chunk))
+        if self.is_static() && self.entry.sha256 != sha256 {
+            return Err(self.wrong("WRONG_HASH"));
+        }
+        let sha256 = Bytes::copy_from_slice(&sha256);
+        Ok(Part::Trailer(DocumentTrailer { sha256, size_bytes: self.received }))
+    }
+
+    fn wrong(&self, reason: &'static str) -> Status {
+        Error::NotAsRegistered { member: convert::custodian(&self.entry), reason }.into()
     }
 
     /// Tells the registry how the retrieval ended, and the audit log when it failed after the release began.
-    async fn finish(&self, clients: &Clients, context: &Context, order: &Order, failure: Option<&Status>) {
+    async fn finish(self, clients: &Clients, context: &Context, failure: Option<&Status>) {
+        let Self { order, retrieval, .. } = self;
         // The release itself is recorded already.
         if let Some(failure) = failure {
             let reason = status::reason(failure);
             tracing::warn!(document_id = order.document_id, reason, "document broke off");
-            let attempt = Asked::default().event(order, EventOutcome::Failed, "");
+            let attempt = Asked::default().event(&order, EventOutcome::Failed, "");
             clients.record_failure(context, attempt, failure).await;
         }
         let reason = failure.map(status::reason);
-        // What consent stopped says nothing of the pointer.
+        // What consent stopped, or was too large for the caller, says nothing of the pointer.
         if reason
             .as_deref()
             .is_some_and(|reason| !reason.starts_with("SOURCE_") && !reason.starts_with("WRONG_"))
         {
             return;
         }
-        report(clients, context, &order.document_id, reason.as_deref()).await;
-    }
-}
-
-/// Tells the registry whether a pointer led anywhere. Its failure changes nothing for the caller.
-async fn report(clients: &Clients, context: &Context, document_id: &str, failure: Option<&str>) {
-    let request = ReportRetrievalRequest {
-        document_id: document_id.to_owned(),
-        succeeded: failure.is_none(),
-        reason: failure.unwrap_or_default().to_owned(),
-        request_id: String::new(),
-    };
-    if let Err(error) = clients.registry.clone().report_retrieval(context.request(request)).await {
-        tracing::warn!(document_id, code = ?error.code(), "retrieval could not be reported");
+        let failure = reason.unwrap_or_default();
+        clients
+            .report(context, &order.document_id, Followed { failure, took: retrieval.took, probe: false })
+            .await;
     }
 }

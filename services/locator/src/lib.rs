@@ -4,12 +4,12 @@
 //! that does not exist; a member's failure is an outcome in the answer, never an error of the call; where a
 //! document lies is known from the directory alone, never from a pointer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use rustls::ClientConfig;
 use signpost_common::{
+    clock::SharedClock,
     lifecycle::Lifecycle,
-    rpc::{Transport, audit::AuditTrail},
+    rpc::{Transport, audit::AuditTrail, reload::ClientTls},
 };
 use signpost_proto::{
     consent::v1::{consent_service_client::ConsentServiceClient, notice_service_client::NoticeServiceClient},
@@ -27,11 +27,26 @@ mod duties;
 mod error;
 mod even;
 mod fetch;
+mod history;
+mod list;
 mod locate;
 mod permit;
+mod probe;
+mod runs;
 mod service;
+mod sources;
+mod summary;
 
-use clients::{Clients, Sources};
+use clients::Clients;
+use runs::UnderWay;
+use sources::Sources;
+
+/// What the service is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// How often pointers are probed that nobody has followed for long; `None` for never.
+    pub probe_every: Option<Duration>,
+}
 
 /// What the service needs from others.
 #[derive(Clone)]
@@ -47,13 +62,15 @@ pub struct Deps {
     /// Where every locate and fetch is recorded.
     pub audit: AuditTrail,
     /// How the exchange shows itself to members' document sources.
-    pub source_tls: Arc<ClientConfig>,
+    pub source_tls: ClientTls,
     /// Owns the streams under way.
     pub lifecycle: Lifecycle,
+    /// Time.
+    pub clock: SharedClock,
 }
 
-/// Returns the service.
-pub fn build(deps: Deps) -> Routes {
+/// Begins to probe and returns the service.
+pub fn build(config: Config, deps: Deps) -> Routes {
     let clients = Clients {
         mpi: MasterPatientIndexServiceClient::new(deps.mpi),
         registry: DocumentRegistryServiceClient::new(deps.registry),
@@ -62,6 +79,11 @@ pub fn build(deps: Deps) -> Routes {
         directory: DirectoryServiceClient::new(deps.directory),
         audit: deps.audit,
         sources: Arc::new(Sources::new(deps.source_tls)),
+        clock: deps.clock,
     };
-    Routes::new(RecordLocatorServiceServer::new(service::Service { clients, lifecycle: deps.lifecycle }))
+    if let Some(every) = config.probe_every {
+        deps.lifecycle.spawn(probe::run(clients.clone(), every, deps.lifecycle.stopping()));
+    }
+    let service = service::Service { clients, lifecycle: deps.lifecycle, under_way: UnderWay::default() };
+    Routes::new(RecordLocatorServiceServer::new(service))
 }

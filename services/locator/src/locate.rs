@@ -1,7 +1,7 @@
 //! Locate: who is it, what may be seen, and who could not be asked.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     pin::pin,
     time::Duration,
 };
@@ -13,39 +13,48 @@ use futures_util::{
 use signpost_common::rpc::{Context, status};
 use signpost_proto::{
     audit::v1::{Event, EventKind, EventOutcome},
-    common::v1::RecordReference,
+    common::v1::Role,
     consent::v1::Obligation,
     locator::v1::{
         Completion, LocateRequest, LocateResponse, PersonMatch, PersonOutcome, Pointer, SourceOutcome,
         SourceState, locate_request::Subject, locate_response::Message,
     },
     mpi::v1::{MatchPatientRequest, list_person_records_request::By},
-    source::v1::CheckDocumentsRequest,
 };
 use tokio::{sync::mpsc, time::Instant};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
     clients::{Clients, Decided, Person},
     convert,
-    domain::{merge, plan, rank},
-    error, even,
+    domain::{
+        merge,
+        plan::{self, Ask},
+        rank,
+    },
+    error::{self, Error},
+    even,
     permit::Permit,
+    sources::Failure,
 };
 
 /// How the locator names its method in the audit log.
-const ACTION: &str = "/signpost.locator.v1.RecordLocatorService/Locate";
+pub(crate) const ACTION: &str = "/signpost.locator.v1.RecordLocatorService/Locate";
 
 const POINTERS_MAX: u32 = 500;
 const SOURCE_TIMEOUT_MS_DEFAULT: u32 = 2_000;
 const SOURCE_TIMEOUT_MS_MAX: u32 = 30_000;
+
+/// Time to complete an answer, or to record that there is none, before the caller's deadline.
+const TO_COMPLETE: Duration = Duration::from_millis(100);
 
 /// An answer that is ready to be released: its audit event is durable.
 pub(crate) struct Located {
     person: PersonOutcome,
     pointers: Vec<Pointer>,
     permit: Permit,
-    ask: Vec<(String, Vec<RecordReference>)>,
+    ask: BTreeMap<String, Ask>,
+    registry_only: bool,
     source_timeout: Duration,
     completion: Completion,
 }
@@ -57,7 +66,11 @@ pub(crate) async fn prepare(
     request: LocateRequest,
 ) -> Result<Located, Status> {
     let request_id = request.request_id.clone();
-    let prepared = prepare_answer(clients, context, request).await;
+    // Whoever comes too late is dropped by the deadline: what became of it is recorded before.
+    let left = context.deadline.saturating_duration_since(Instant::now());
+    let in_time = left - TO_COMPLETE.min(left / 10);
+    let prepared = tokio::time::timeout(in_time, prepare_answer(clients, context, request)).await;
+    let prepared = prepared.unwrap_or_else(|_| Err(Error::TooLate.into()));
     if let Err(failure) = &prepared {
         let (kind, action) = (EventKind::Locate.into(), ACTION.to_owned());
         let attempt = Event { kind, action, request_id, ..Event::default() };
@@ -72,8 +85,15 @@ async fn prepare_answer(
     request: LocateRequest,
 ) -> Result<Located, Status> {
     let began = Instant::now();
-    let LocateRequest { subject, filter, pointer_limit, emergency_session_id, request_id, source_timeout_ms } =
-        request;
+    let LocateRequest {
+        subject,
+        filter,
+        pointer_limit,
+        emergency_session_id,
+        request_id,
+        source_timeout_ms,
+        registry_only,
+    } = request;
     let limit = match pointer_limit {
         0 => POINTERS_MAX,
         limit => limit.min(POINTERS_MAX),
@@ -85,8 +105,8 @@ async fn prepare_answer(
     let (outcome, person) = find(clients, context, subject).await?;
     let (mut completion, mut decided) = (Completion::default(), vec![]);
     if let Some(person) = &person {
-        let entries = clients.documents(context, person, filter).await?;
-        decided = clients.decide(context, person, entries, &emergency_session_id, false).await?;
+        (decided, completion.truncated) =
+            clients.decided(context, person, filter, &emergency_session_id).await?;
         completion.emergency_could_show_more =
             decided.iter().any(|d| !d.permitted() && d.decision.emergency_could_permit);
     }
@@ -108,30 +128,42 @@ async fn prepare_answer(
         Some(person) => Permit::new(person, &permitted, &event.emergency_session_id),
         None => Permit::default(),
     };
-    let mut obligations: HashMap<String, Vec<Obligation>> =
+    let told = |decided: &Decided| {
+        person.as_ref().and_then(|person| decided.notice(person, &event.emergency_session_id))
+    };
+    let notices: Vec<_> = permitted.iter().filter_map(told).collect();
+    let obligations: HashMap<String, Vec<Obligation>> =
         permitted.iter().map(|d| (d.entry.document_id.clone(), d.decision.obligations.clone())).collect();
     let permitted: Vec<_> = permitted.into_iter().map(|decided| decided.entry).collect();
+    let found = person.is_some();
     let records = person.map(|person| person.records).unwrap_or_default();
-    let ask = plan::members_to_ask(&permitted, &records).into_iter().collect();
-    let mut ranked = rank::rank(permitted);
-    completion.truncated = ranked.len() > limit as usize;
+    let mut ask = plan::members_to_ask(&permitted, &records);
+    let mut ranked = rank::rank(permitted, clients.clock.now().as_second());
+    completion.truncated |= ranked.len() > limit as usize;
     ranked.truncate(limit as usize);
     completion.pointers = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
     // What the limit cuts is not released.
-    let sent: HashSet<&str> = ranked.iter().map(|ranked| ranked.entry.document_id.as_str()).collect();
-    event.documents.iter_mut().for_each(|d| d.released &= sent.contains(d.document_id.as_str()));
+    let sent = rank::ids(&ranked);
+    ask.values_mut().for_each(|ask| ask.show(&sent));
+    event.documents.iter_mut().for_each(|d| d.released &= sent.contains(&d.document_id));
+    let notices: Vec<_> = notices.into_iter().filter(|notice| sent.contains(&notice.document_id)).collect();
     let pointer = |(place, ranked): (usize, rank::Ranked)| {
-        let obligations = obligations.remove(&ranked.entry.document_id).unwrap_or_default();
-        convert::pointer(place, ranked, obligations)
+        let copies = ranked.copies.iter().map(|(copy, _)| &copy.document_id);
+        let ids = [&ranked.entry.document_id].into_iter().chain(copies);
+        let duties = convert::each_once(ids.filter_map(|id| obligations.get(id)).flatten());
+        convert::pointer(place, ranked, duties)
     };
     let pointers = ranked.into_iter().enumerate().map(pointer).collect();
     clients.audit.append(context, event).await?;
+    for notice in notices {
+        clients.notify(context, notice).await?;
+    }
     // Somebody of whom nothing may be seen looks like somebody of whom there is nothing.
-    if completion.pointers == 0 {
-        even::out(began, even::LOCATE_STEP).await;
+    if found && completion.pointers == 0 {
+        even::out(began).await;
     }
     let source_timeout = Duration::from_millis(source_timeout_ms.into());
-    Ok(Located { person: outcome, pointers, permit, ask, source_timeout, completion })
+    Ok(Located { person: outcome, pointers, permit, ask, registry_only, source_timeout, completion })
 }
 
 /// Finds out who it is, and all records of that person.
@@ -141,6 +173,10 @@ async fn find(
     subject: Option<Subject>,
 ) -> Result<(PersonOutcome, Option<Person>), Status> {
     let (outcome, by) = match subject.ok_or_else(|| status::invalid("subject", "must be set"))? {
+        Subject::Demographics(_) if context.is(&[Role::Patient, Role::Representative]) => {
+            let text = "patients, and who acts for them, locate by their own record";
+            return Err(status::denied("NOT_YOUR_OWN", text));
+        }
         Subject::Demographics(demographics) => {
             let request = MatchPatientRequest { demographics: Some(demographics) };
             let response = clients.mpi.clone().match_patient(context.request(request)).await;
@@ -175,10 +211,16 @@ pub(crate) async fn send(
     located: Located,
     answers: mpsc::Sender<Result<LocateResponse, Status>>,
 ) {
-    let Located { person, pointers, mut permit, ask, source_timeout, mut completion } = located;
-    let in_time = context.clone().within(source_timeout);
-    let asked: FuturesUnordered<_> =
-        ask.into_iter().map(|(member, records)| ask_member(&clients, &in_time, member, records)).collect();
+    let Located { person, pointers, mut permit, ask, registry_only, source_timeout, mut completion } =
+        located;
+    // Members leave time to say how complete the answer is.
+    let in_time =
+        Context { deadline: context.deadline - TO_COMPLETE, ..context.clone() }.within(source_timeout);
+    let asked = ask.into_iter().map(async |(member, ask)| match registry_only {
+        true => not_asked(member),
+        false => ask_member(&clients, &in_time, member, ask).await,
+    });
+    let asked: FuturesUnordered<_> = asked.collect();
     // Members are asked while pointers are sent: a slow reader costs them no time.
     let messages = stream::select(asked.map(Message::Source), stream::iter(pointers).map(Message::Pointer));
     let mut messages = pin!(stream::iter([Message::Person(person)]).chain(messages));
@@ -187,7 +229,7 @@ pub(crate) async fn send(
             merge::count(&mut completion, outcome);
         }
         let Ok(room) = answers.reserve().await else { return };
-        if matches!(message, Message::Pointer(_))
+        if matches!(message, Message::Pointer(_) | Message::Source(_))
             && let Err(stopped) = permit.holds(&clients, &context).await
         {
             room.send(Err(stopped));
@@ -198,32 +240,37 @@ pub(crate) async fn send(
     answers.send(Ok(LocateResponse { message: Some(Message::Completion(completion)) })).await.ok();
 }
 
-/// Asks a member whether it answers for the patient at this moment.
-async fn ask_member(
-    clients: &Clients,
-    context: &Context,
-    member_id: String,
-    patients: Vec<RecordReference>,
-) -> SourceOutcome {
+/// Says that a member was not asked, as the caller wished.
+fn not_asked(member_id: String) -> SourceOutcome {
+    let (state, reason) = (SourceState::NotAsked.into(), "NOT_WANTED".to_owned());
+    SourceOutcome { member_id, state, reason, ..SourceOutcome::default() }
+}
+
+/// Asks a member which of the patient's documents it holds at this moment. What the caller may see and the member no longer has
+/// is named; what else the member holds is not. One that does not answer is named, with what it said lately.
+async fn ask_member(clients: &Clients, context: &Context, member_id: String, ask: Ask) -> SourceOutcome {
     let began = Instant::now();
-    let asked = async {
-        let Some(endpoint) = clients.endpoint(context, &member_id).await? else {
-            return Ok((SourceState::NotAsked, "NO_ENDPOINT"));
-        };
-        let mut source = clients.sources.client(&endpoint).map_err(|_| Status::internal("endpoint"))?;
-        source.check_documents(context.request(CheckDocumentsRequest { patients })).await?;
-        Ok::<_, Status>((SourceState::Answered, ""))
-    };
-    let (state, reason) = match tokio::time::timeout_at(context.deadline, asked).await {
-        Ok(Ok(answered)) => answered,
-        Err(_) => (SourceState::TimedOut, "TIMED_OUT"),
-        Ok(Err(error)) => match error.code() {
-            Code::DeadlineExceeded | Code::Cancelled => (SourceState::TimedOut, "TIMED_OUT"),
-            Code::PermissionDenied | Code::Unauthenticated => (SourceState::Refused, "REFUSED"),
-            Code::Unavailable => (SourceState::Unavailable, "UNREACHABLE"),
-            _ => (SourceState::Unavailable, "FAILED"),
+    let source = clients.source(context, &member_id).await;
+    let (outcome, held, age) = match &source {
+        Err(_) => (Failure::Failed.outcome(), None, Duration::ZERO),
+        Ok(None) => ((SourceState::NotAsked, "NO_ENDPOINT"), None, Duration::ZERO),
+        Ok(Some(source)) => match source.check(context, &ask.records).await {
+            Ok(held) => ((SourceState::Answered, ""), Some(held), Duration::ZERO),
+            Err(failure) => {
+                let (held, age) = source.said(&ask.records).unzip();
+                (failure.outcome(), held, age.unwrap_or_default())
+            }
         },
     };
-    let elapsed_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
-    SourceOutcome { member_id, state: state.into(), reason: reason.to_owned(), elapsed_ms }
+    let in_ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    let (state, reason) = outcome;
+    SourceOutcome {
+        member_id,
+        state: state.into(),
+        reason: reason.to_owned(),
+        elapsed_ms: in_ms(began.elapsed()),
+        missing_document_ids: held.iter().flat_map(|held| ask.missing(held)).collect(),
+        // 0 stands for none.
+        age_ms: in_ms(age).max(u32::from(!age.is_zero())),
+    }
 }

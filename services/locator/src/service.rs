@@ -1,43 +1,43 @@
 //! The handlers: convert, call, stream.
 
-use std::{collections::HashSet, time::Duration};
-
+use futures_util::poll;
 use signpost_common::{
     lifecycle::Lifecycle,
     rpc::{self, Context, status},
 };
 use signpost_proto::{
-    audit::v1::{Event, EventKind, EventOutcome},
+    common::v1::{PurposeOfUse, Role},
     locator::v1::{
-        DocumentFailure, FetchDocumentRequest, FetchDocumentResponse, FetchHistoryRequest,
-        FetchHistoryResponse, HistoryCompletion, LocateRequest, LocateResponse, fetch_document_response,
-        fetch_history_response, record_locator_service_server::RecordLocatorService,
+        BuildSummaryRequest, BuildSummaryResponse, FetchDocumentRequest, FetchDocumentResponse,
+        FetchHistoryRequest, FetchHistoryResponse, GetLocateRunRequest, GetLocateRunResponse,
+        ListDocumentsRequest, ListDocumentsResponse, ListLocateRunsRequest, ListLocateRunsResponse,
+        LocateRequest, LocateResponse, fetch_document_response,
+        record_locator_service_server::RecordLocatorService,
     },
-    mpi::v1::list_person_records_request::By,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    clients::{Clients, DOCUMENTS_MAX, Decided},
-    convert,
-    domain::rank,
-    error::Error,
-    even,
+    clients::Clients,
     fetch::{self, Opened, Order, Part},
-    locate,
+    history::{self, Wanted},
+    list, locate,
+    runs::{self, UnderWay},
+    summary,
 };
 
 /// Most messages that wait to be read by the caller: one, so that what is stopped stops at once. Then the source waits.
 const PARTS_MAX: usize = 1;
 
-/// Longest time for one document of a history.
-const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most messages of a locate that wait to be read: they were in the audit log as one before the first was sent.
+const POINTERS_AHEAD_MAX: usize = 64;
 
 pub(crate) struct Service {
     pub(crate) clients: Clients,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) under_way: UnderWay,
 }
 
 type Answers<T> = ReceiverStream<Result<T, Status>>;
@@ -47,12 +47,44 @@ impl RecordLocatorService for Service {
     type LocateStream = Answers<LocateResponse>;
 
     async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<Self::LocateStream>, Status> {
-        let context = Context::of(&request)?;
+        let context = admitted(&request)?;
         rpc::request_id(&request.get_ref().request_id)?;
+        let _under_way = self.under_way.begin(&context, &request.get_ref().request_id);
         let located = locate::prepare(&self.clients, &context, request.into_inner()).await?;
-        let (sender, answers) = mpsc::channel(PARTS_MAX);
-        self.lifecycle.spawn(locate::send(self.clients.clone(), context, located, sender));
+        let (sender, answers) = mpsc::channel(POINTERS_AHEAD_MAX);
+        let mut sending = Box::pin(locate::send(self.clients.clone(), context, located, sender));
+        // What is ready goes with the first frame. Only what waits for members, or for a slow reader, needs a task.
+        if poll!(&mut sending).is_pending() {
+            self.lifecycle.spawn(sending);
+        }
         Ok(Response::new(ReceiverStream::new(answers)))
+    }
+
+    async fn list_documents(
+        &self,
+        request: Request<ListDocumentsRequest>,
+    ) -> Result<Response<ListDocumentsResponse>, Status> {
+        let context = admitted(&request)?;
+        rpc::request_id(&request.get_ref().request_id)?;
+        list::list(&self.clients, &context, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_locate_run(
+        &self,
+        request: Request<GetLocateRunRequest>,
+    ) -> Result<Response<GetLocateRunResponse>, Status> {
+        let context = Context::of(&request)?;
+        let GetLocateRunRequest { request_id } = request.into_inner();
+        rpc::request_id(&request_id)?;
+        runs::get(&self.clients, &context, &self.under_way, &request_id).await.map(Response::new)
+    }
+
+    async fn list_locate_runs(
+        &self,
+        request: Request<ListLocateRunsRequest>,
+    ) -> Result<Response<ListLocateRunsResponse>, Status> {
+        let context = Context::of(&request)?;
+        runs::list(&self.clients, &context, request.into_inner()).await.map(Response::new)
     }
 
     type FetchDocumentStream = Answers<FetchDocumentResponse>;
@@ -61,14 +93,22 @@ impl RecordLocatorService for Service {
         &self,
         request: Request<FetchDocumentRequest>,
     ) -> Result<Response<Self::FetchDocumentStream>, Status> {
-        let context = Context::of(&request)?;
+        let context = admitted(&request)?;
         rpc::request_id(&request.get_ref().request_id)?;
-        let FetchDocumentRequest { document_id, emergency_session_id, request_id } = request.into_inner();
+        let FetchDocumentRequest {
+            document_id,
+            emergency_session_id,
+            request_id,
+            offset_bytes,
+            size_limit_bytes,
+        } = request.into_inner();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchDocument";
-        let order = Order { action, document_id, emergency_session_id, request_id };
-        let opened = fetch::open(&self.clients, &context, &order).await?;
+        let order =
+            Order { action, document_id, emergency_session_id, request_id, offset_bytes, size_limit_bytes };
+        let begun = fetch::begin(&self.clients, &context, order).await?;
+        let opened = fetch::release(&self.clients, &context, begun).await?;
         let (sender, answers) = mpsc::channel(PARTS_MAX);
-        self.lifecycle.spawn(send_document(self.clients.clone(), context, order, opened, sender));
+        self.lifecycle.spawn(send_document(self.clients.clone(), context, opened, sender));
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 
@@ -78,65 +118,51 @@ impl RecordLocatorService for Service {
         &self,
         request: Request<FetchHistoryRequest>,
     ) -> Result<Response<Self::FetchHistoryStream>, Status> {
-        let context = Context::of(&request)?;
+        let context = admitted(&request)?;
         rpc::request_id(&request.get_ref().request_id)?;
         let FetchHistoryRequest { person_id, filter, emergency_session_id, request_id } =
             request.into_inner();
-        let began = Instant::now();
         let action = "/signpost.locator.v1.RecordLocatorService/FetchHistory";
-        let person = self.clients.person(&context, By::PersonId(person_id)).await?;
-        let (mut decided, mut truncated) = (vec![], false);
-        if let Some(person) = &person {
-            let entries = self.clients.documents(&context, person, filter).await?;
-            truncated = entries.len() >= DOCUMENTS_MAX;
-            decided = self.clients.decide(&context, person, entries, &emergency_session_id, false).await?;
-        }
-        // What was asked is recorded here; each release is recorded when its document is opened.
-        let found = person.is_some();
-        let person = person.unwrap_or_default();
-        let event = Event {
-            kind: EventKind::Locate.into(),
-            action: action.to_owned(),
-            outcome: if found { EventOutcome::Success } else { EventOutcome::Refused }.into(),
-            reason: if found { String::new() } else { Error::PersonUnknown.reason().to_owned() },
-            person_id: person.id,
-            patient_records: person.records,
-            emergency_session_id: emergency_session_id.clone(),
-            request_id: request_id.clone(),
-            ..Event::default()
-        };
-        self.clients.audit.append(&context, event).await?;
-        if !found {
-            return Err(Error::PersonUnknown.into());
-        }
-        let permitted = decided.into_iter().filter(Decided::permitted).map(|decided| decided.entry).collect();
-        let orders = rank::rank(permitted).into_iter().map(|ranked| {
-            let custodian = convert::custodian(&ranked.entry);
-            let order = Order {
-                action,
-                document_id: ranked.entry.document_id,
-                emergency_session_id: emergency_session_id.clone(),
-                request_id: request_id.clone(),
-            };
-            (order, custodian)
-        });
-        let orders: Vec<_> = orders.collect();
-        if orders.is_empty() {
-            truncated = false;
-            even::out(began, even::STEP).await;
-        }
+        let wanted = Wanted { action, person_id, filter, emergency_session_id, request_id };
+        let history = history::ask(&self.clients, &context, &wanted).await?;
         let (sender, answers) = mpsc::channel(PARTS_MAX);
-        let completion = HistoryCompletion { truncated, ..HistoryCompletion::default() };
-        self.lifecycle.spawn(send_history(self.clients.clone(), context, orders, completion, sender));
+        self.lifecycle.spawn(history::send(self.clients.clone(), context, wanted, history, sender));
         Ok(Response::new(ReceiverStream::new(answers)))
     }
+
+    type BuildSummaryStream = Answers<BuildSummaryResponse>;
+
+    async fn build_summary(
+        &self,
+        request: Request<BuildSummaryRequest>,
+    ) -> Result<Response<Self::BuildSummaryStream>, Status> {
+        let context = admitted(&request)?;
+        rpc::request_id(&request.get_ref().request_id)?;
+        let BuildSummaryRequest { person_id, emergency_session_id, request_id } = request.into_inner();
+        let action = "/signpost.locator.v1.RecordLocatorService/BuildSummary";
+        let wanted = Wanted { action, person_id, filter: None, emergency_session_id, request_id };
+        let history = history::ask(&self.clients, &context, &wanted).await?;
+        let (sender, answers) = mpsc::channel(PARTS_MAX);
+        self.lifecycle.spawn(summary::send(self.clients.clone(), context, wanted, history, sender));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+/// Returns who calls. Patients, and who acts for them, ask for their own and for nothing else.
+fn admitted<T>(request: &Request<T>) -> Result<Context, Status> {
+    let context = Context::of(request)?;
+    let is_patient = context.is(&[Role::Patient, Role::Representative]);
+    if is_patient && context.caller.purpose() != PurposeOfUse::Patrqt {
+        let text = "patients, and who acts for them, ask with the purpose PATRQT";
+        return Err(status::denied("PURPOSE_NOT_PERMITTED", text));
+    }
+    Ok(context)
 }
 
 /// Sends one document; an error takes the place of the trailer.
 async fn send_document(
     clients: Clients,
     context: Context,
-    order: Order,
     opened: Opened,
     answers: mpsc::Sender<Result<FetchDocumentResponse, Status>>,
 ) {
@@ -149,56 +175,7 @@ async fn send_document(
         };
         FetchDocumentResponse { message: Some(message) }
     };
-    if let Err(failure) = fetch::relay(&clients, &context, &order, opened, &answers, wrap).await {
+    if let Err(failure) = fetch::relay(&clients, &context, opened, &answers, wrap).await {
         answers.send(Err(failure)).await.ok();
     }
-}
-
-/// Sends every document of a history; one that fails is named and the others go on.
-async fn send_history(
-    clients: Clients,
-    context: Context,
-    orders: Vec<(Order, String)>,
-    mut completion: HistoryCompletion,
-    answers: mpsc::Sender<Result<FetchHistoryResponse, Status>>,
-) {
-    use fetch_history_response::Message;
-    let wrap = |part| {
-        let message = match part {
-            Part::Header(header) => Message::Header(header),
-            Part::Chunk(chunk) => Message::Chunk(chunk),
-            Part::Trailer(trailer) => Message::Trailer(trailer),
-        };
-        FetchHistoryResponse { message: Some(message) }
-    };
-    let mut silent: HashSet<String> = HashSet::new();
-    for (order, custodian) in orders {
-        // Each document has its time; a member that let one pass is not waited for again.
-        let context = Context { deadline: Instant::now() + DOCUMENT_TIMEOUT, ..context.clone() };
-        let opened = match silent.contains(&custodian) {
-            true => Err(Error::Source { member: custodian.clone(), reason: "SOURCE_TIMED_OUT" }.into()),
-            false => fetch::open(&clients, &context, &order).await,
-        };
-        let sent = match opened {
-            Ok(opened) => fetch::relay(&clients, &context, &order, opened, &answers, wrap).await,
-            Err(failure) => Err(failure),
-        };
-        match sent {
-            Ok(true) => completion.fetched += 1,
-            Ok(false) => return,
-            Err(failure) => {
-                completion.failed += 1;
-                let reason = status::reason(&failure);
-                if reason == "SOURCE_TIMED_OUT" {
-                    silent.insert(custodian.clone());
-                }
-                let failure = DocumentFailure { document_id: order.document_id, custodian, reason };
-                let message = FetchHistoryResponse { message: Some(Message::Failure(failure)) };
-                if answers.send(Ok(message)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-    answers.send(Ok(FetchHistoryResponse { message: Some(Message::Completion(completion)) })).await.ok();
 }

@@ -111,13 +111,13 @@ fn each<T, U>(at: &str, items: &[T], read: impl Fn(&str, &T) -> Result<U, Status
     items.iter().enumerate().map(|(i, item)| read(&format!("{at}[{i}]"), item)).collect()
 }
 
-/// A text without control characters, which no name, address or identifier has.
+/// A text without control or invisible characters, which no name, address or identifier has.
 fn text(at: &str, text: &str) -> Result<String, Status> {
     if text.chars().count() > TEXT_CHARS_MAX {
         return Err(invalid(at, format!("must be at most {TEXT_CHARS_MAX} characters")));
     }
-    if text.chars().any(char::is_control) {
-        return Err(invalid(at, "must have no control characters"));
+    if text.chars().any(signpost_common::text::is_unfit) {
+        return Err(invalid(at, "must have no control or invisible characters"));
     }
     Ok(text.to_owned())
 }
@@ -258,8 +258,8 @@ pub(crate) fn unknown(of: &Of) -> Error {
 
 pub(crate) fn reason(reason: &str) -> Result<(), Status> {
     let long = reason.chars().count() > REASON_CHARS_MAX;
-    if reason.trim().is_empty() || long || reason.chars().any(char::is_control) {
-        return Err(invalid("reason", "must be 1 to 500 characters without control characters"));
+    if reason.trim().is_empty() || long || reason.chars().any(signpost_common::text::is_unfit) {
+        return Err(invalid("reason", "must be 1 to 500 characters without control or invisible characters"));
     }
     Ok(())
 }

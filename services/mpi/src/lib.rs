@@ -25,6 +25,7 @@ mod feed;
 mod golden;
 mod limits;
 mod models;
+mod own;
 mod retrain;
 mod service;
 mod watch;

@@ -2,23 +2,14 @@
 //!
 //! The limits are a process's own: of several processes each has its own count.
 
-use std::{
-    num::NonZeroU32,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::num::NonZeroU32;
 
-use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
-use signpost_common::rpc::{Context, status};
+use governor::Quota;
+use signpost_common::rpc::{Context, limits::Rates, status};
 use tonic::Status;
 
 /// Minutes of which the matches may be asked for at once.
 const BURST_MINUTES: u32 = 5;
-
-/// Matches after which callers are forgotten that have not asked for long.
-const FORGET_EVERY: u32 = 10_000;
 
 /// Matches that may be asked for in a minute, on average over five; 0 for any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,42 +29,28 @@ impl Default for Limits {
 
 /// Counts matches.
 #[derive(Debug)]
-pub(crate) struct Probing {
-    users: Option<DefaultKeyedRateLimiter<String>>,
-    members: Option<DefaultKeyedRateLimiter<String>>,
-    asked: AtomicU32,
-}
+pub(crate) struct Probing(Rates);
 
-fn limiter(per_minute: u32) -> Option<DefaultKeyedRateLimiter<String>> {
+fn quota(per_minute: u32) -> Option<Quota> {
     let burst = NonZeroU32::new(per_minute.saturating_mul(BURST_MINUTES))?;
-    Some(RateLimiter::keyed(Quota::per_minute(NonZeroU32::new(per_minute)?).allow_burst(burst)))
+    Some(Quota::per_minute(NonZeroU32::new(per_minute)?).allow_burst(burst))
 }
 
 impl Probing {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { users: limiter(limits.user), members: limiter(limits.member), asked: AtomicU32::new(0) }
+        Self(Rates::new(quota(limits.user), quota(limits.member)))
     }
 
     /// Counts a match of a caller, or refuses it.
     pub(crate) fn check(&self, context: &Context) -> Result<(), Status> {
-        if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            [&self.users, &self.members].into_iter().flatten().for_each(RateLimiter::retain_recent);
-        }
-        for (limiter, key, whose) in [
-            (&self.users, context.actor(), "this user"),
-            (&self.members, context.caller.member_id.clone(), "this member's users"),
-        ] {
-            let Some(Err(until)) = limiter.as_ref().map(|limiter| limiter.check_key(&key)) else { continue };
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            tracing::warn!(
-                member = context.caller.member_id,
-                whose,
-                "more matches are asked for than allowed"
-            );
+        let (member, user) = (context.caller.member_id.as_str(), context.caller.user.as_str());
+        let counted = self.0.user(member, user).and_then(|()| self.0.member(member));
+        counted.map_err(|exceeded| {
+            let whose = exceeded.whose.text();
+            tracing::warn!(member, whose, "more matches are asked for than allowed");
             let message = format!("{whose} asked for more matches than allowed: try again later");
-            return Err(status::exhausted("PROBING_LIMIT", message, wait));
-        }
-        Ok(())
+            status::quota("PROBING_LIMIT", &format!("member:{member}"), message, exceeded.wait)
+        })
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
     feed, golden,
     golden::Said,
     limits::Probing,
+    own::{own_identifiers_alone, own_records_alone},
     retrain,
     store::{
         By, Compared, Decider, ENGINE, Evidence, LinkEvent, Person, Registered, ReviewTask, Store,
@@ -187,13 +188,7 @@ impl Service {
         by: &By,
         as_of: Option<Timestamp>,
     ) -> Result<(Person, Vec<StoredRecord>), Status> {
-        let trusted = context.inside || context.operator;
-        // Another member's identifiers are not there to be tried out.
-        if let (false, By::Record(record)) = (trusted, by)
-            && record.member_id.as_str() != context.caller.member_id
-        {
-            return Err(Error::PersonUnknown.into());
-        }
+        own_identifiers_alone(context, by)?;
         let most = i64::from(page::SIZE_MAX);
         let (person, mut records) = match as_of {
             None => {
@@ -206,23 +201,24 @@ impl Service {
                 found.ok_or(Error::PersonUnknown)?
             }
         };
-        if context.operator {
-            let event = Event {
-                kind: EventKind::Identity.into(),
-                action: action.to_owned(),
-                outcome: EventOutcome::Success.into(),
-                person_id: person.id.to_string(),
-                ..Event::default()
-            };
-            self.audit.append(context, event).await?;
-        }
-        if !trusted {
-            records.retain(|record| record.reference.member_id.as_str() == context.caller.member_id);
-            if records.is_empty() {
-                return Err(Error::PersonUnknown.into());
-            }
-        }
+        self.looked(context, action, person.id).await?;
+        own_records_alone(context, &mut records, |record| &record.reference)?;
         Ok((person, records))
+    }
+
+    /// Records that somebody of the operator looked at a person.
+    async fn looked(&self, context: &Context, action: &str, person: PersonId) -> Result<(), Status> {
+        if !context.operator {
+            return Ok(());
+        }
+        let event = Event {
+            kind: EventKind::Identity.into(),
+            action: action.to_owned(),
+            outcome: EventOutcome::Success.into(),
+            person_id: person.to_string(),
+            ..Event::default()
+        };
+        self.audit.append(context, event).await
     }
 }
 
@@ -354,9 +350,12 @@ impl MasterPatientIndexService for Service {
         let proto::ListPersonRecordsRequest { by, page_size, page_token } = request.into_inner();
         let by = convert::by_of_list(by)?;
         let limit = page::size(page_size)?;
-        let (person, mut records) =
-            self.visible(&context, &format!("{SERVICE}/ListPersonRecords"), &by, None).await?;
-        let query = format!("person-records {}", person.id);
+        own_identifiers_alone(&context, &by)?;
+        let most = i64::from(page::SIZE_MAX);
+        let (person, mut records) = self.store.references(&by, most).await?.ok_or(Error::PersonUnknown)?;
+        self.looked(&context, &format!("{SERVICE}/ListPersonRecords"), person).await?;
+        own_records_alone(&context, &mut records, |record| &record.reference)?;
+        let query = format!("person-records {person}");
         if let Some(after) = page::number(query.as_bytes(), &page_token)? {
             records.retain(|record| record.row > after);
         }
@@ -366,7 +365,7 @@ impl MasterPatientIndexService for Service {
             record: Some(convert::reference_to_proto(&record.reference)),
             updated_at: Some(clock::micros_to_proto(record.updated_us)),
         });
-        let (person_id, records) = (person.id.to_string(), records.collect());
+        let (person_id, records) = (person.to_string(), records.collect());
         Ok(Response::new(proto::ListPersonRecordsResponse { person_id, records, next_page_token }))
     }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     panic::AssertUnwindSafe,
     path::Path,
     sync::{Arc, LazyLock, atomic::Ordering},
@@ -74,6 +76,20 @@ async fn rotate(store: &dyn Store) -> Rotation {
     store.rotate_keys(10, &|_, _| {}).await.unwrap()
 }
 
+/// Blanks ids that the exchange made: their random digits may be anything, also somebody's last four.
+fn without_ids(mut bytes: Vec<u8>) -> Vec<u8> {
+    const CHARS: usize = "01980000-0000-7000-8000-000000000000".len();
+    let is_id =
+        |window: &[u8]| std::str::from_utf8(window).is_ok_and(|text| text.parse::<RecordId>().is_ok());
+    for at in 0..bytes.len().saturating_sub(CHARS - 1) {
+        let window = &mut bytes[at..at + CHARS];
+        if window[8] == b'-' && is_id(window) {
+            window.fill(b'-');
+        }
+    }
+    bytes
+}
+
 #[tokio::test]
 async fn files_show_nothing_of_anybody() {
     let folder = tempfile::tempdir().unwrap();
@@ -85,7 +101,7 @@ async fn files_show_nothing_of_anybody() {
     let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(files.iter().any(|file| file.extension().is_some_and(|name| name == "sqlite-wal")));
     for file in files {
-        let bytes = std::fs::read(&file).unwrap().to_ascii_lowercase();
+        let bytes = without_ids(std::fs::read(&file).unwrap().to_ascii_lowercase());
         for value in ["zebulon", "quartermaine", "219-00-0007", "219070007", "0007"] {
             let shown = bytes.windows(value.len()).any(|window| window == value.as_bytes());
             assert!(!shown, "{value} in {}", file.display());
@@ -170,8 +186,10 @@ async fn a_rotation_that_was_killed_goes_on() {
 async fn another_key_takes_over() {
     let keys = tempfile::tempdir().unwrap();
     let file = |name: &str, digit: &str| {
-        std::fs::write(keys.path().join(name), digit.repeat(64)).unwrap();
-        keys.path().join(name)
+        let path = keys.path().join(name);
+        std::fs::write(&path, digit.repeat(64)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
     };
     let (old, new) = (file("old", "1"), file("new", "2"));
     let read = |now: &Path, before: &[&Path]| -> Arc<dyn KeyEncryption> {

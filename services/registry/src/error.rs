@@ -27,6 +27,21 @@ pub enum Error {
     /// The newer document belongs to another patient.
     #[error("must be the patient of the document to replace")]
     PatientDiffers,
+    /// The document has replaced so many others that another replacement could not name them all.
+    #[error("the document stands for 200 that it replaced: register a new document instead")]
+    ReplacedTooOften,
+    /// A related document is none of the caller's.
+    #[error("must be one of the custodian's own documents")]
+    RelatedUnknown(usize),
+    /// A related document belongs to another patient.
+    #[error("must be a document of the same patient")]
+    RelatedPatientDiffers(usize),
+    /// A related document was replaced or withdrawn.
+    #[error("must be a current document")]
+    RelatedNotCurrent(usize),
+    /// So many documents append or transform one that no more may.
+    #[error("has 1000 related documents, which is the most")]
+    RelatedTooMany(usize),
 }
 
 impl From<sqlx::Error> for Error {
@@ -46,6 +61,13 @@ impl From<Error> for Status {
             Error::NonIdenticalEntry => status::already_exists("NON_IDENTICAL_ENTRY", text),
             Error::NotItsReplacement => status::already_exists("DOCUMENT_EXISTS", text),
             Error::PatientDiffers => status::invalid("entry.patient.local_id", text),
+            Error::ReplacedTooOften => status::precondition("DOCUMENT_REPLACED_TOO_OFTEN", text),
+            Error::RelatedUnknown(at)
+            | Error::RelatedPatientDiffers(at)
+            | Error::RelatedNotCurrent(at)
+            | Error::RelatedTooMany(at) => {
+                status::invalid(&format!("entry.relations[{at}].document_id"), text)
+            }
         }
     }
 }

@@ -2,20 +2,24 @@
 //!
 //! A pointer hangs on the custodian's own identifier of the patient, never on a person: when records are linked
 //! or unlinked, no pointer moves. The registry holds no document, and does not decide who may see a pointer: members
-//! see their own, services of the exchange see all and ask for consent.
+//! see their own, services of the exchange see all and ask for consent. Every change of a pointer is logged with it, to be
+//! followed, and to tell how the registry stood at any moment.
 
 use std::sync::Arc;
 
-use signpost_common::{clock::SharedClock, db};
+use signpost_common::{clock::SharedClock, db, lifecycle::Lifecycle};
 use signpost_proto::registry::v1::document_registry_service_server::DocumentRegistryServiceServer;
 use tonic::service::Routes;
 
+pub mod bulk;
 pub mod domain;
 pub mod store;
 
 mod convert;
 mod error;
+mod scoreboard;
 mod service;
+mod watch;
 
 /// Largest message: many times the largest pointer, and a feed holds many at once.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -32,12 +36,21 @@ pub struct Config {
 pub struct Deps {
     /// Time.
     pub clock: SharedClock,
+    /// Owns streams, which end when the process stops.
+    pub lifecycle: Lifecycle,
 }
 
 /// Opens the database and returns the service.
 pub async fn build(config: Config, deps: Deps) -> Result<Routes, db::Error> {
     let store = store::open(&config.database).await?;
-    let service = service::Service { store: Arc::from(store), clock: deps.clock };
+    let service = service::Service {
+        store: Arc::from(store),
+        clock: deps.clock,
+        lifecycle: deps.lifecycle,
+        changed: Arc::default(),
+        watchers: Arc::default(),
+        scoreboard: Arc::default(),
+    };
     let server = DocumentRegistryServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Routes::new(server))
 }

@@ -16,7 +16,7 @@ use signpost_proto::{
     consent::v1::{
         consent_service_client::ConsentServiceClient,
         emergency_access_service_client::EmergencyAccessServiceClient,
-        policy_service_client::PolicyServiceClient,
+        notice_service_client::NoticeServiceClient, policy_service_client::PolicyServiceClient,
     },
     directory::v1::directory_service_client::DirectoryServiceClient,
     locator::v1::record_locator_service_client::RecordLocatorServiceClient,
@@ -53,7 +53,8 @@ pub struct Client {
 /// Returns the three TLS files of a member in a folder that `signpost pki` made.
 pub fn files(pki: &Path, member_id: &str) -> tls::Files {
     let folder = pki.join(member_id);
-    tls::Files { ca: pki.join("ca.pem"), cert: folder.join("cert.pem"), key: folder.join("key.pem") }
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    tls::Files { ca: pki.join("ca.pem"), cert, key, crl: vec![] }
 }
 
 impl Client {
@@ -102,6 +103,11 @@ impl Client {
     /// Emergency access.
     pub fn emergency(&self) -> EmergencyAccessServiceClient<Transport> {
         EmergencyAccessServiceClient::new(self.transport.clone())
+    }
+
+    /// What patients and privacy officers are told.
+    pub fn notices(&self) -> NoticeServiceClient<Transport> {
+        NoticeServiceClient::new(self.transport.clone())
     }
 
     /// The directory.

@@ -11,10 +11,12 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use signpost_common::{
     db::{Location, Secret},
-    rpc::tls,
+    rpc::{limits::Limits, tls},
     telemetry,
 };
 pub use signpost_consent::document::NetworkDefault;
+
+use crate::pki::KID;
 
 /// A service of the exchange, or a member's document source.
 #[derive(
@@ -77,18 +79,26 @@ pub struct Config {
     pub sealing_key: PathBuf,
     /// Files of keys that were `sealing_key` before and may have wrapped what is stored.
     pub sealing_keys_before: Vec<PathBuf>,
+    /// File with the key that signs checkpoints of the audit log, one line `PRIVATE+KEY+NAME+HASH+SEED`.
+    pub audit_signing_key: PathBuf,
     /// Whether to offer gRPC reflection.
     pub reflection: bool,
     /// How long calls under way may take when the process is asked to stop, in milliseconds.
     pub drain_grace_ms: u64,
     /// Certificates.
     pub tls: tls::Files,
+    /// How much one caller may ask for.
+    pub limits: Limits,
     /// Logs, traces, metrics.
     pub telemetry: telemetry::Config,
     /// How the master patient index compares records.
     pub matching: Matching,
     /// Consent.
     pub consent: Consent,
+    /// The audit log.
+    pub audit: Audit,
+    /// The locator.
+    pub locator: Locator,
     /// Where the other services are, when they are not in this process.
     pub peers: Peers,
     /// A member's document source.
@@ -133,6 +143,30 @@ pub struct Consent {
     pub network_default: NetworkDefault,
     /// Most sessions of emergency access that one user opens in a day; 0 for any number.
     pub emergency_per_user_per_day: u32,
+    /// Days for which decisions can be explained and simulated, and read notices are kept; 0 for good: six years, as 45 CFR
+    /// 164.316(b)(2) asks. The audit log keeps what was released.
+    pub retention_days: u32,
+}
+
+/// Settings of the audit log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Verifier keys, `NAME+HASH+KEY`, of keys that were `audit_signing_key` before: what they signed still counts.
+    pub verifier_keys_before: Vec<String>,
+    /// File on another disk than the database that takes events while the database does not; empty for none. For one process
+    /// alone.
+    pub journal: PathBuf,
+    /// File that says what counts as a sign of misuse (TOML); empty for what holds by default. It is read at the start.
+    pub misuse_policy: PathBuf,
+}
+
+/// Settings of the locator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Locator {
+    /// How often, in seconds, pointers are checked with their members that nobody has followed for long; 0 for never.
+    pub probe_seconds: u64,
 }
 
 /// Where the other services are: `https://host:port`, empty when they are in this process.
@@ -163,6 +197,28 @@ pub struct Source {
     pub folder: PathBuf,
     /// Member ids of the exchange's services that may ask.
     pub exchange: Vec<String>,
+    /// Folder that keeps what was registered; used when `registry.uri` is set, by one process alone.
+    pub state: PathBuf,
+    /// How often the whole folder is looked at, in seconds: changes are seen at once where events are not lost.
+    pub rescan_seconds: u64,
+    /// Where the source registers its documents by itself.
+    pub registry: SourceRegistry,
+}
+
+/// Where a source registers its documents, and in whose name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRegistry {
+    /// The exchange's registry, `https://host:port`; empty when documents are registered otherwise.
+    pub uri: String,
+    /// Name that the exchange's certificate carries.
+    pub server_name: String,
+    /// The member's private key that signs tokens (Ed25519, PEM); needed when `uri` is set.
+    pub token_key: PathBuf,
+    /// Id of that key in the directory.
+    pub kid: String,
+    /// User in whose name documents are registered, in the role of a system.
+    pub user: String,
 }
 
 impl Default for Config {
@@ -177,16 +233,25 @@ impl Default for Config {
             blinding_key: pki.join("blinding.key"),
             sealing_key: pki.join("sealing.key"),
             sealing_keys_before: vec![],
+            audit_signing_key: pki.join("audit.key"),
             reflection: false,
             drain_grace_ms: 10_000,
             tls: tls::Files {
                 ca: pki.join("ca.pem"),
                 cert: pki.join("exchange/cert.pem"),
                 key: pki.join("exchange/key.pem"),
+                crl: vec![],
             },
+            limits: Limits::default(),
             telemetry: telemetry::Config::default(),
             matching: Matching::default(),
-            consent: Consent { network_default: NetworkDefault::OptOut, emergency_per_user_per_day: 20 },
+            consent: Consent {
+                network_default: NetworkDefault::OptOut,
+                emergency_per_user_per_day: 20,
+                retention_days: 2190,
+            },
+            audit: Audit::default(),
+            locator: Locator { probe_seconds: 60 },
             peers: Peers {
                 server_name: "exchange".into(),
                 mpi: String::new(),
@@ -199,6 +264,15 @@ impl Default for Config {
                 member_id: String::new(),
                 folder: "documents".into(),
                 exchange: vec!["exchange".into()],
+                state: ".signpost/source".into(),
+                rescan_seconds: 300,
+                registry: SourceRegistry {
+                    uri: String::new(),
+                    server_name: "exchange".into(),
+                    token_key: PathBuf::new(),
+                    kid: KID.into(),
+                    user: "source".into(),
+                },
             },
         }
     }

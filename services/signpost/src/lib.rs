@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod pki;
 pub mod population;
+pub mod port;
 pub mod wiring;
 
 mod bench;

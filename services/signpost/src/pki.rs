@@ -2,7 +2,7 @@
 //! member a certificate, a key that signs tokens, and an entry in `members.toml`.
 //!
 //! ```text
-//! DIR/ca.pem ca.key blinding.key sealing.key members.toml
+//! DIR/ca.pem ca.key blinding.key sealing.key audit.key audit.pub members.toml
 //! DIR/exchange/{cert,key}.pem
 //! DIR/MEMBER/{cert,key,token,token.pub}.pem
 //! ```
@@ -29,6 +29,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use serde::{Deserialize, Serialize};
+use signpost_audit::signing;
 use signpost_common::{
     clock::{Clock, SystemClock},
     id::MemberId,
@@ -36,9 +37,13 @@ use signpost_common::{
         pem::{self as certificates, MEMBER_URN},
         token::{self, Signer},
     },
+    seal,
 };
 use signpost_directory::domain;
-use signpost_proto::directory::v1::{MemberKind, MemberState};
+use signpost_proto::directory::v1::{EndpointProtocol, MemberKind, MemberState};
+
+/// Name of an audit log that was given no other.
+pub const LOG: &str = "signpost/audit";
 
 /// Key id of the one token key that a member gets.
 pub const KID: &str = "dev-1";
@@ -64,9 +69,35 @@ pub struct Entry {
     /// Token key files by key id, relative to `members.toml`.
     #[serde(default)]
     pub token_keys: std::collections::BTreeMap<String, PathBuf>,
-    /// Where it serves documents, `https://host:port`; empty when it serves none.
+    /// Where it serves documents, `https://host:port`, or a base URL; empty when it serves none.
     #[serde(default)]
     pub endpoint: String,
+    /// What it speaks there.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// What a member's source speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Signpost's own.
+    #[default]
+    Grpc,
+    /// FHIR R4.
+    Fhir,
+    /// IHE MHD.
+    Mhd,
+}
+
+impl From<Protocol> for EndpointProtocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Grpc => Self::Grpc,
+            Protocol::Fhir => Self::Fhir,
+            Protocol::Mhd => Self::Mhd,
+        }
+    }
 }
 
 /// What a member is.
@@ -154,7 +185,8 @@ fn read_member(folder: &Path, entry: Entry) -> anyhow::Result<domain::Member> {
     }
     if !entry.endpoint.is_empty() {
         let tls_server_name = member.id.to_string();
-        member.endpoint = Some(domain::Endpoint { uri: entry.endpoint, tls_server_name });
+        let (uri, protocol) = (entry.endpoint, entry.protocol.into());
+        member.endpoint = Some(domain::Endpoint { uri, tls_server_name, protocol });
     }
     Ok(member)
 }
@@ -174,7 +206,21 @@ pub struct NewMember {
     pub endpoint: String,
 }
 
-/// Makes what is missing in a folder: authority, blinding key, sealing key, the exchange, the operator, and the members given.
+/// Makes the key that signs checkpoints of an audit log, and what verifies them, unless there is one in the folder.
+pub fn create_log_key(dir: &Path, log: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    let (secret, public) = (dir.join("audit.key"), dir.join("audit.pub"));
+    if !secret.exists() {
+        let line = signing::Signer::line(log, &seal::random_key());
+        write_secret(
+            &secret,
+            &line.context("the name of a log must not be empty nor hold spaces or a plus")?,
+        )?;
+    }
+    write(&public, &format!("{}\n", signing::Signer::read(&secret)?.verifier()))
+}
+
+/// Makes what is missing in a folder: authority, blinding key, sealing key, the log's key, the exchange, the operator, and the members given.
 /// Returns the ids that are new.
 pub fn create(dir: &Path, members: &[NewMember]) -> anyhow::Result<Vec<String>> {
     fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
@@ -186,6 +232,7 @@ pub fn create(dir: &Path, members: &[NewMember]) -> anyhow::Result<Vec<String>> 
             write_secret(&dir.join(name), &hex::encode(key))?;
         }
     }
+    create_log_key(dir, LOG)?;
     let own = |id: &str, name: &str, kind| NewMember {
         id: id.into(),
         name: name.into(),
@@ -264,6 +311,7 @@ fn create_member(dir: &Path, authority: &Issuer<'_, KeyPair>, member: &NewMember
         purposes: purposes.into_iter().map(str::to_owned).collect(),
         token_keys: token_keys.into_iter().collect(),
         endpoint: member.endpoint.clone(),
+        protocol: Protocol::default(),
     })
 }
 
@@ -351,5 +399,14 @@ mod tests {
         assert_eq!(members[2].certificates.len(), 1);
         assert!(signer(dir.path(), &"south".parse().unwrap()).is_ok());
         assert!(create(dir.path(), &[member("No Slug")]).is_err());
+        // The file of an earlier release names no protocol.
+        let file = dir.path().join("members.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let of = |text: String, member: usize| {
+            fs::write(&file, text).unwrap();
+            read_members(&file).unwrap()[member].endpoint.clone().unwrap().protocol
+        };
+        assert_eq!(of(text.replace("protocol = \"grpc\"\n", ""), 2), EndpointProtocol::Grpc);
+        assert_eq!(of(text.replace("\"grpc\"", "\"fhir\""), 3), EndpointProtocol::Fhir);
     }
 }

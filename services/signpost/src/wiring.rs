@@ -4,12 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
-use rustls::ClientConfig;
 use signpost_common::{
     clock::{self, SharedClock},
     db,
@@ -22,15 +21,25 @@ use signpost_common::{
         audit::AuditTrail,
         client,
         identity::{DirectoryIdentities, FixedIdentities},
+        pem,
+        reload::{ClientTls, Live},
         server::Listener,
         tls,
+        token::Signer,
     },
     seal::{FileKeys, KeyEncryption},
+    secret_file,
 };
 use signpost_linkage::Model;
 use signpost_mpi::domain::Matching;
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
 use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+use zeroize::Zeroizing;
 
 use crate::{
     config,
@@ -46,12 +55,23 @@ pub struct Running {
     lifecycle: Lifecycle,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     grace: Duration,
+    tls: Live,
 }
 
 impl Running {
-    /// Runs until SIGTERM or SIGINT, then drains.
+    /// Runs until SIGTERM or SIGINT, then drains. On SIGHUP certificates are read again at once.
     pub async fn until_signal(self) -> anyhow::Result<()> {
-        self.lifecycle.stop_on_signal().await?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let look = async {
+            while hangup.recv().await.is_some() {
+                self.tls.look_now();
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            stopped = self.lifecycle.stop_on_signal() => stopped?,
+            () = look => {}
+        }
         self.stop().await
     }
 
@@ -80,24 +100,27 @@ pub async fn start_at(config: &Config, only: &[Service], clock: SharedClock) -> 
     let services: BTreeSet<Service> =
         if only.is_empty() { EXCHANGE.into() } else { only.iter().copied().collect() };
     let lifecycle = Lifecycle::new();
-    let tls = tls::server(&config.tls).map_err(hint)?;
-    let listener = Listener::bind(&config.listen, tls).await;
+    let tls = Live::read(&config.tls).map_err(hint)?;
+    lifecycle.spawn(tls.clone().follow(clock.clone(), lifecycle.stopping()));
+    let listener = Listener::bind(&config.listen, tls.clone()).await;
     let listener = listener.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.address()?;
+    let alarms = signpost_audit::Alarms::default();
     let (routes, admission) = if services.contains(&Service::Source) {
         ensure!(
             services.len() == 1,
             "`source` runs as a member and cannot share a process with the exchange"
         );
-        source(config, clock)?
+        source(config, &tls, &lifecycle, clock)?
     } else {
-        exchange(config, &services, &lifecycle, clock).await?
+        exchange(config, &services, &tls, &alarms, &lifecycle, clock).await?
     };
-    let routes = add_health(routes, &services, config.reflection).await?;
+    let routes = add_health(routes, &services, &tls, &alarms, &lifecycle, config.reflection).await?;
     let serving = tokio::spawn(listener.serve(routes, admission, lifecycle.clone()));
     let names: Vec<_> = services.iter().map(|service| service.name()).collect();
     tracing::info!(%address, services = names.join(","), "serving");
-    Ok(Running { address, lifecycle, serving, grace: Duration::from_millis(config.drain_grace_ms) })
+    let grace = Duration::from_millis(config.drain_grace_ms);
+    Ok(Running { address, lifecycle, serving, grace, tls })
 }
 
 /// Missing certificates are the first thing a newcomer meets.
@@ -105,43 +128,91 @@ fn hint(error: tls::Error) -> anyhow::Error {
     anyhow::Error::new(error).context("reading certificates; `signpost pki` makes them for development")
 }
 
-fn source(config: &Config, clock: SharedClock) -> anyhow::Result<(Routes, Admission)> {
+fn source(
+    config: &Config,
+    tls: &Live,
+    lifecycle: &Lifecycle,
+    clock: SharedClock,
+) -> anyhow::Result<(Routes, Admission)> {
     let settings = &config.source;
     let member_id: MemberId = settings.member_id.parse().context("reading the setting `source.member_id`")?;
     let allowed = settings.exchange.iter().map(|id| id.parse()).collect::<Result<_, _>>();
     let allowed = FixedIdentities(allowed.context("reading the setting `source.exchange`")?);
+    let registration = match settings.registry.uri.as_str() {
+        "" => None,
+        _ => Some(registration(config, &member_id, tls, lifecycle, clock.clone())?),
+    };
     let folder = settings.folder.clone();
-    let routes = signpost_source::build(signpost_source::Config { folder, member_id })?;
-    Ok((routes, Admission::new(allowed, None, clock)))
+    let routes = signpost_source::build(signpost_source::Config { folder, member_id }, registration)?;
+    Ok((routes, Admission::new(allowed, None, config.limits, clock)))
+}
+
+/// Returns how a source registers its documents: with its own certificate, and tokens that are bound to it.
+fn registration(
+    config: &Config,
+    member_id: &MemberId,
+    tls: &Live,
+    lifecycle: &Lifecycle,
+    clock: SharedClock,
+) -> anyhow::Result<signpost_source::Registration> {
+    let config::Source { state, rescan_seconds, registry, .. } = &config.source;
+    let config::SourceRegistry { uri, server_name, token_key, kid, user } = registry;
+    ensure!(*rescan_seconds > 0, "the setting `source.rescan_seconds` must be at least 1");
+    let chain = pem::certificates(&config.tls.cert)?;
+    let own = pem::facts(&chain[0]).context("reading the setting `tls.cert`")?;
+    ensure!(
+        own.member_id == *member_id,
+        "the certificate of `tls.cert` is that of {}, and `source.member_id` is {member_id}",
+        own.member_id
+    );
+    let signer = Signer::from_file(member_id.clone(), kid, token_key, &own.fingerprint)
+        .context("reading the setting `source.registry.token_key`")?
+        .bound_to(tls);
+    let registry =
+        client::remote(uri, server_name, tls).context("reading the setting `source.registry.uri`")?;
+    Ok(signpost_source::Registration {
+        state: state.clone(),
+        rescan: Duration::from_secs(*rescan_seconds),
+        settle: signpost_source::SETTLE,
+        exchange: signpost_source::Exchange { registry, signer, user: user.clone(), clock },
+        lifecycle: lifecycle.clone(),
+    })
 }
 
 async fn exchange(
     config: &Config,
     services: &BTreeSet<Service>,
+    tls: &Live,
+    alarms: &signpost_audit::Alarms,
     lifecycle: &Lifecycle,
     clock: SharedClock,
 ) -> anyhow::Result<(Routes, Admission)> {
-    let tls = tls::client(&config.tls).map_err(hint)?;
-    let mut house = House { config, services, tls, clock: clock.clone(), built: BTreeMap::new() };
+    let (tls, alarms) = (ClientTls::from(tls), alarms.clone());
+    let (built, directory) = (BTreeMap::new(), Arc::default());
+    let mut house = House { config, services, tls, alarms, clock: clock.clone(), built, directory };
     // Each needs only those before it; that audit and directory admit each other's calls is settled on the wire.
     house.build_audit(lifecycle).await?;
     let audit = AuditTrail::new(house.to(Service::Audit)?, clock.clone());
-    house.build_directory(&audit).await?;
+    house.build_directory(&audit, lifecycle).await?;
+    house.directory.set(house.to(Service::Directory)?).ok();
     house.build_mpi(&audit, lifecycle).await?;
-    house.build_registry().await?;
+    house.build_registry(lifecycle).await?;
     house.build_consent(&audit, lifecycle).await?;
     house.build_locator(&audit, lifecycle)?;
-    let identities = DirectoryIdentities::new(house.to(Service::Directory)?, "admission");
-    Ok((merge(house.built.into_values()), Admission::new(identities, Some(audit), clock)))
+    let identities = DirectoryIdentities::new(house.to(Service::Directory)?, "admission", lifecycle);
+    Ok((merge(house.built.into_values()), Admission::new(identities, Some(audit), config.limits, clock)))
 }
 
 /// The services of the exchange that run here, and how to reach all of them.
 struct House<'a> {
     config: &'a Config,
     services: &'a BTreeSet<Service>,
-    tls: Arc<ClientConfig>,
+    tls: ClientTls,
+    alarms: signpost_audit::Alarms,
     clock: SharedClock,
     built: BTreeMap<Service, Routes>,
+    /// For the audit log, which is there before the directory.
+    directory: Arc<OnceLock<Transport>>,
 }
 
 impl House<'_> {
@@ -169,19 +240,27 @@ impl House<'_> {
 
     async fn build_audit(&mut self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Audit)? else { return Ok(()) };
-        let config = signpost_audit::Config { database, blinder: blinder(&self.config.blinding_key)? };
-        let deps = signpost_audit::Deps { clock: self.clock.clone(), lifecycle: lifecycle.clone() };
-        self.keep(Service::Audit, signpost_audit::build(config, deps).await)
+        let blinder = blinder(&self.config.blinding_key)?;
+        let (signer, keys_before) = (log_signer(self.config)?, log_keys_before(self.config)?);
+        let journal = Some(self.config.audit.journal.clone()).filter(|path| !path.as_os_str().is_empty());
+        let misuse = misuse_policy(self.config, &blinder)?;
+        let config = signpost_audit::Config { database, blinder, signer, keys_before, journal, misuse };
+        let (clock, lifecycle, alarms) = (self.clock.clone(), lifecycle.clone(), self.alarms.clone());
+        let deps = signpost_audit::Deps { clock, lifecycle, alarms, directory: self.directory.clone() };
+        let built = signpost_audit::build(config, deps).await;
+        self.built.insert(Service::Audit, built.context("starting the audit log")?);
+        Ok(())
     }
 
-    async fn build_directory(&mut self, audit: &AuditTrail) -> anyhow::Result<()> {
+    async fn build_directory(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Directory)? else { return Ok(()) };
         let bootstrap = match self.config.bootstrap.as_os_str().is_empty() {
             true => vec![],
             false => pki::read_members(&self.config.bootstrap)?,
         };
         let config = signpost_directory::Config { database, bootstrap };
-        let deps = signpost_directory::Deps { audit: audit.clone(), clock: self.clock.clone() };
+        let (audit, clock, lifecycle) = (audit.clone(), self.clock.clone(), lifecycle.clone());
+        let deps = signpost_directory::Deps { audit, clock, lifecycle };
         self.keep(Service::Directory, signpost_directory::build(config, deps).await)
     }
 
@@ -198,17 +277,23 @@ impl House<'_> {
         self.keep(Service::Mpi, signpost_mpi::build(config, deps).await)
     }
 
-    async fn build_registry(&mut self) -> anyhow::Result<()> {
+    async fn build_registry(&mut self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Registry)? else { return Ok(()) };
-        let deps = signpost_registry::Deps { clock: self.clock.clone() };
+        let deps = signpost_registry::Deps { clock: self.clock.clone(), lifecycle: lifecycle.clone() };
         let built = signpost_registry::build(signpost_registry::Config { database }, deps).await;
         self.keep(Service::Registry, built)
     }
 
     async fn build_consent(&mut self, audit: &AuditTrail, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Some(database) = self.database(Service::Consent)? else { return Ok(()) };
-        let crate::config::Consent { network_default, emergency_per_user_per_day } = self.config.consent;
-        let config = signpost_consent::Config { database, network_default, emergency_per_user_per_day };
+        let crate::config::Consent { network_default, emergency_per_user_per_day, retention_days } =
+            self.config.consent;
+        let config = signpost_consent::Config {
+            database,
+            network_default,
+            emergency_per_user_per_day,
+            retention_days,
+        };
         let patients = Arc::new(signpost_consent::Index::new(self.to(Service::Mpi)?));
         let lifecycle = lifecycle.clone();
         let deps =
@@ -228,8 +313,14 @@ impl House<'_> {
             audit: audit.clone(),
             source_tls: self.tls.clone(),
             lifecycle: lifecycle.clone(),
+            clock: self.clock.clone(),
         };
-        self.keep(Service::Locator, Ok(signpost_locator::build(deps)))
+        let probe_every = match self.config.locator.probe_seconds {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        };
+        let config = signpost_locator::Config { probe_every };
+        self.keep(Service::Locator, Ok(signpost_locator::build(config, deps)))
     }
 
     /// Returns where a service keeps its data, when it is to run here.
@@ -255,11 +346,22 @@ fn merge(routes: impl IntoIterator<Item = Routes>) -> Routes {
 async fn add_health(
     routes: Routes,
     services: &BTreeSet<Service>,
+    tls: &Live,
+    alarms: &signpost_audit::Alarms,
+    lifecycle: &Lifecycle,
     reflection: bool,
 ) -> anyhow::Result<Routes> {
     let (reporter, health) = tonic_health::server::health_reporter();
+    let mut told = vec![("certificates", tls.alarm())];
+    if services.contains(&Service::Audit) {
+        told.push(("audit-sinks", alarms.sinks.subscribe()));
+        told.push(("audit-checkpoints", alarms.checkpoints.subscribe()));
+    }
+    for (name, alarm) in told {
+        lifecycle.spawn(tell_alarm(reporter.clone(), name, alarm, lifecycle.stopping()));
+    }
     for service in services {
-        reporter.set_service_status(service.name(), tonic_health::ServingStatus::Serving).await;
+        reporter.set_service_status(service.name(), ServingStatus::Serving).await;
     }
     let routes = routes.add_service(health);
     if !reflection {
@@ -271,11 +373,37 @@ async fn add_health(
     Ok(routes.add_service(reflection))
 }
 
+/// Has the health service say of something whether it is in order.
+async fn tell_alarm(
+    reporter: HealthReporter,
+    name: &'static str,
+    mut alarm: watch::Receiver<Option<String>>,
+    stopping: impl Future<Output = ()> + Send,
+) {
+    let telling = async {
+        loop {
+            let status = match alarm.borrow_and_update().is_some() {
+                true => ServingStatus::NotServing,
+                false => ServingStatus::Serving,
+            };
+            reporter.set_service_status(name, status).await;
+            if alarm.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = stopping => {}
+        () = telling => {}
+    }
+}
+
 /// Reads the key that blocking keys are made under.
 pub fn blinder(path: &Path) -> anyhow::Result<Blinder> {
-    let reading = || format!("reading the blinding key {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(reading)?;
-    let key = hex::decode(text.trim()).ok().and_then(|key| Blinder::new(&key));
+    let reading =
+        || format!("reading the blinding key {}; `signpost pki` makes one for development", path.display());
+    let text = secret_file::read(path).with_context(reading)?;
+    let key = hex::decode(text.trim()).ok().map(Zeroizing::new).and_then(|key| Blinder::new(&key));
     key.context("must be 64 hexadecimal digits").with_context(reading)
 }
 
@@ -285,6 +413,34 @@ pub fn sealing(config: &Config) -> anyhow::Result<Arc<dyn KeyEncryption>> {
     let keys = FileKeys::read(&config.sealing_key, before)
         .context("reading the sealing key; `signpost pki` makes one for development")?;
     Ok(Arc::new(keys))
+}
+
+/// Reads the key that signs checkpoints of the audit log.
+pub fn log_signer(config: &Config) -> anyhow::Result<signpost_audit::signing::Signer> {
+    signpost_audit::signing::Signer::read(&config.audit_signing_key).with_context(|| {
+        let path = config.audit_signing_key.display();
+        format!("reading the signing key of the audit log, {path}; `signpost pki` makes one for development")
+    })
+}
+
+/// Reads what counts as a sign of misuse.
+fn misuse_policy(
+    config: &Config,
+    blinder: &Blinder,
+) -> anyhow::Result<signpost_audit::domain::misuse::Policy> {
+    let path = &config.audit.misuse_policy;
+    if path.as_os_str().is_empty() {
+        return Ok(signpost_audit::domain::misuse::Policy::default());
+    }
+    let reading = || format!("reading the setting `audit.misuse_policy`, {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(reading)?;
+    signpost_audit::misuse_policy::read(&text, blinder).with_context(reading)
+}
+
+/// Returns the keys that signed checkpoints before.
+pub fn log_keys_before(config: &Config) -> anyhow::Result<Vec<signpost_audit::domain::checkpoint::Verifier>> {
+    let keys = config.audit.verifier_keys_before.iter().map(|text| text.parse());
+    keys.collect::<Result<_, _>>().context("reading the setting `audit.verifier_keys_before`")
 }
 
 /// Brings the schemas of services up to date and does nothing else.

@@ -1,18 +1,23 @@
 //! Between the contract's messages and the index; the only place.
 
+use prost::Message;
 use signpost_common::{
     clock,
+    hash::sha256,
     id::{MemberId, RecordRef},
     rpc::status::invalid,
 };
 use signpost_proto::{
     common::v1::{Coding, RecordReference},
-    registry::v1::{DocumentEntry, RetrievalMethod, Stability},
+    registry::v1::{DocumentEntry, DocumentStatus, RetrievalMethod, Stability},
     source::v1::CheckDocumentsRequest,
 };
 use tonic::Status;
 
-use crate::index::Entry;
+use crate::{
+    domain::{Digest, Hash, Record, State, version},
+    index::Entry,
+};
 
 const LOINC: &str = "http://loinc.org";
 const PATIENTS_MAX: usize = 200;
@@ -73,4 +78,66 @@ impl Entry {
             ..DocumentEntry::default()
         }
     }
+}
+
+fn digest(domain: &str, bytes: &[u8]) -> Digest {
+    let hash = sha256(&[domain.as_bytes(), b"/", bytes].concat());
+    let mut digest = Digest::default();
+    digest.copy_from_slice(&hash[..size_of::<Digest>()]);
+    digest
+}
+
+/// Returns what stands for an entry's patient.
+pub(crate) fn patient(local_id: &str) -> Digest {
+    digest("patient", local_id.as_bytes())
+}
+
+/// Returns what stands for an entry's facts: all that it states but patient, unique id and bytes.
+pub(crate) fn facts(entry: &Entry) -> Digest {
+    stated(entry.to_document_entry(0, Hash::default()))
+}
+
+/// Names what counts, so that what the exchange adds to an entry does not.
+fn stated(entry: DocumentEntry) -> Digest {
+    let stated = DocumentEntry {
+        class_code: entry.class_code,
+        type_code: entry.type_code,
+        format_code: entry.format_code,
+        facility_type_code: entry.facility_type_code,
+        practice_setting_code: entry.practice_setting_code,
+        creation_time: entry.creation_time,
+        service_start_time: entry.service_start_time,
+        service_stop_time: entry.service_stop_time,
+        author_institution: entry.author_institution,
+        labels: entry.labels,
+        language: entry.language,
+        mime_type: entry.mime_type,
+        stability: entry.stability,
+        repository_unique_id: entry.repository_unique_id,
+        home_community_id: entry.home_community_id,
+        relations: entry.relations,
+        retrieval_method: entry.retrieval_method,
+        ..DocumentEntry::default()
+    };
+    digest("facts", &stated.encode_to_vec())
+}
+
+/// Reads what the exchange knows of a document: the unique id of its row, and what was registered; `None` when it is no
+/// pointer to a document whose bytes are fixed.
+pub(crate) fn record(entry: DocumentEntry) -> Option<(String, Record)> {
+    let (unique_id, version) = version::parse(&entry.unique_id);
+    let unique_id = unique_id.to_owned();
+    let record = Record {
+        document_id: entry.document_id.parse().ok()?,
+        version,
+        state: match entry.status() {
+            DocumentStatus::Current => State::Current,
+            _ => State::Past,
+        },
+        patient: patient(&entry.patient.as_ref()?.local_id),
+        sha256: entry.sha256[..].try_into().ok()?,
+        facts: stated(entry),
+        seen: None,
+    };
+    Some((unique_id, record))
 }

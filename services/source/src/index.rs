@@ -1,10 +1,12 @@
 //! The index file: which document belongs to which patient, and where it lies.
 //!
+//! A further column may name the older document that one replaces.
+//!
 //! A row that cannot be used is reported with its line and left out; the others count. No entry leads out of the
 //! folder: not by its text, which is checked when the index is read, nor by links, which are checked at each access.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     fs::{self, File},
     io::{self, Read},
@@ -20,7 +22,7 @@ use signpost_common::{
     rows::{Row, Rows},
 };
 
-use crate::Error;
+use crate::{Error, domain::version};
 
 /// Name of the index file.
 pub const FILE: &str = "index.csv";
@@ -39,6 +41,9 @@ pub const COLUMNS: [&str; 11] = [
     "labels",
     "author_institution",
 ];
+
+/// Column that may follow them: the unique id of the older document that this one replaces.
+pub const REPLACES: &str = "replaces";
 
 const UNIQUE_ID_CHARS_MAX: usize = 256;
 const MIME_CHARS_MAX: usize = 128;
@@ -89,6 +94,8 @@ pub struct Problem {
     pub line: u64,
     /// What is wrong with it, without its contents.
     pub reason: String,
+    /// Unique id of its document, as far as it can be read.
+    pub unique_id: Option<String>,
 }
 
 /// An index, as it was read.
@@ -98,6 +105,7 @@ pub struct Index {
     entries: Vec<Entry>,
     by_unique_id: HashMap<String, usize>,
     by_patient: HashMap<String, Vec<usize>>,
+    replaces: HashMap<String, String>,
     /// Rows that were left out.
     pub problems: Vec<Problem>,
 }
@@ -110,26 +118,40 @@ impl Index {
         let unreadable = |error: io::Error| Error::Index(path.clone(), error);
         let mut rows = Rows::new(File::open(&path).map_err(unreadable)?);
         let header = rows.next_row().map_err(unreadable)?.and_then(|row| row.cells.ok());
-        if header.is_none_or(|header| header != COLUMNS[..]) {
-            return Err(Error::Header(path));
-        }
+        let columns =
+            header.and_then(|header| columns(&header)).ok_or_else(|| Error::Header(path.clone()))?;
         let mut index = Self {
             folder,
             entries: vec![],
             by_unique_id: HashMap::new(),
             by_patient: HashMap::new(),
+            replaces: HashMap::new(),
             problems: vec![],
         };
+        let mut read = vec![];
         while let Some(Row { line, cells, .. }) = rows.next_row().map_err(unreadable)? {
-            let added = cells.map_err(str::to_owned).and_then(|cells| entry(line, &cells));
-            if let Err(reason) = added.and_then(|entry| index.add(entry)) {
-                index.problems.push(Problem { line, reason });
+            let unique_id = cells.as_ref().ok().and_then(|cells| cells.get(1)).map(str::to_owned);
+            match cells.map_err(str::to_owned).and_then(|cells| row(columns, line, &cells)) {
+                Ok(row) => read.push(row),
+                Err(reason) => index.problems.push(Problem { line, reason, unique_id }),
             }
         }
+        let circles = circles(&read);
+        for (entry, replaces) in read {
+            let (line, unique_id) = (entry.line, entry.unique_id.clone());
+            let added = match circles.contains(&unique_id) {
+                true => Err("replaces: leads back to this row".to_owned()),
+                false => index.add(entry, replaces),
+            };
+            if let Err(reason) = added {
+                index.problems.push(Problem { line, reason, unique_id: Some(unique_id) });
+            }
+        }
+        index.problems.sort_by_key(|problem| problem.line);
         Ok(index)
     }
 
-    fn add(&mut self, entry: Entry) -> Result<(), String> {
+    fn add(&mut self, entry: Entry, replaces: Option<String>) -> Result<(), String> {
         match self.resolve(&entry) {
             // A document may come later than its row.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -142,6 +164,7 @@ impl Index {
         }
         let place = self.entries.len();
         self.by_unique_id.insert(entry.unique_id.clone(), place);
+        self.replaces.extend(replaces.map(|older| (entry.unique_id.clone(), older)));
         self.by_patient.entry(entry.local_id.clone()).or_default().push(place);
         self.entries.push(entry);
         Ok(())
@@ -156,6 +179,21 @@ impl Index {
     pub fn find(&self, local_id: &str, unique_id: &str) -> Option<&Entry> {
         let entry = &self.entries[*self.by_unique_id.get(unique_id)?];
         (entry.local_id == local_id).then_some(entry)
+    }
+
+    /// Returns the unique id of the older document that an entry's replaces.
+    pub fn replaces(&self, entry: &Entry) -> Option<&str> {
+        self.replaces.get(&entry.unique_id).map(String::as_str)
+    }
+
+    /// Returns the folder, links followed.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns an entry by its place among [`Index::entries`].
+    pub(crate) fn at(&self, place: usize) -> &Entry {
+        &self.entries[place]
     }
 
     /// Returns the documents of a patient.
@@ -178,10 +216,56 @@ impl Index {
     }
 }
 
-fn entry(line: u64, row: &StringRecord) -> Result<Entry, String> {
-    if row.len() != COLUMNS.len() {
-        return Err(format!("has {} columns and not {}", row.len(), COLUMNS.len()));
+/// Returns how many columns a header has; `None` when it is another's.
+fn columns(header: &StringRecord) -> Option<usize> {
+    let mut further = header.iter().skip(COLUMNS.len());
+    let known = header.iter().take(COLUMNS.len()).eq(COLUMNS);
+    (known && matches!((further.next(), further.next()), (None | Some(REPLACES), None)))
+        .then_some(header.len())
+}
+
+/// Reads a row: its document, and the unique id of the older one that it replaces.
+fn row(columns: usize, line: u64, row: &StringRecord) -> Result<(Entry, Option<String>), String> {
+    if row.len() != columns {
+        return Err(format!("has {} columns and not {columns}", row.len()));
     }
+    let entry = entry(line, row)?;
+    let replaces = optional(REPLACES, row.get(COLUMNS.len()).unwrap_or_default(), UNIQUE_ID_CHARS_MAX)?;
+    for (column, unique_id) in [("unique_id", &entry.unique_id), (REPLACES, &replaces)] {
+        if version::is_reserved(unique_id) {
+            return Err(format!("{column}: must not end in @ and a number, as versions do"));
+        }
+    }
+    Ok((entry, Some(replaces).filter(|older| !older.is_empty())))
+}
+
+/// Returns the unique ids of rows that replace themselves, in one step or in many.
+fn circles(rows: &[(Entry, Option<String>)]) -> HashSet<String> {
+    let next: HashMap<&str, &str> = rows
+        .iter()
+        .filter_map(|(entry, replaces)| Some((entry.unique_id.as_str(), replaces.as_deref()?)))
+        .collect();
+    let mut walks: HashMap<&str, usize> = HashMap::new();
+    let mut found = HashSet::new();
+    for (walk, start) in next.keys().enumerate() {
+        let mut at = *start;
+        while !walks.contains_key(at)
+            && let Some(older) = next.get(at)
+        {
+            walks.insert(at, walk);
+            at = older;
+        }
+        // Where this walk met itself, there is a circle.
+        if walks.get(at) == Some(&walk) {
+            while found.insert(at.to_owned()) {
+                at = next[at];
+            }
+        }
+    }
+    found
+}
+
+fn entry(line: u64, row: &StringRecord) -> Result<Entry, String> {
     let cell = |column: &str| {
         let place = COLUMNS.iter().position(|name| *name == column);
         place.and_then(|place| row.get(place)).unwrap_or_default()
@@ -216,7 +300,10 @@ fn entry(line: u64, row: &StringRecord) -> Result<Entry, String> {
 }
 
 fn optional(column: &str, text: &str, chars_max: usize) -> Result<String, String> {
-    if text.chars().count() > chars_max || text.chars().any(char::is_control) || text.trim() != text {
+    if text.chars().count() > chars_max
+        || text.chars().any(signpost_common::text::is_unfit)
+        || text.trim() != text
+    {
         let wanted = format!("must be at most {chars_max} printable characters, without space at its ends");
         return Err(format!("{column}: {wanted}"));
     }
@@ -256,12 +343,19 @@ fn relative(text: &str) -> Option<PathBuf> {
 
 /// Returns the size and the SHA-256 of a file, without holding it in memory.
 pub fn hash_file(path: &Path) -> io::Result<(u64, [u8; 32])> {
-    let mut file = File::open(path)?;
+    hash(File::open(path)?, || false)
+}
+
+/// Returns the size and the SHA-256 of what is read, unless told to stop before the end.
+pub(crate) fn hash(mut from: impl Read, stopped: impl Fn() -> bool) -> io::Result<(u64, [u8; 32])> {
     let mut hash = Sha256::default();
     let mut size_bytes = 0;
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        match file.read(&mut buffer)? {
+        if stopped() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match from.read(&mut buffer)? {
             0 => return Ok((size_bytes, hash.finish())),
             read => {
                 hash.update(&buffer[..read]);

@@ -1,15 +1,10 @@
-//! The handlers, and the index that they read.
+//! The handlers.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{io, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
 use signpost_common::{
+    hash::Sha256,
     id::MemberId,
     rpc::{Context, status, status::invalid},
 };
@@ -17,75 +12,94 @@ use signpost_proto::source::v1::{
     self as proto, RetrieveDocumentResponse, document_source_service_server::DocumentSourceService,
     retrieve_document_response::Message,
 };
-use tokio::{fs::File, io::AsyncReadExt, sync::Mutex, task::spawn_blocking};
+use tokio::{fs::File, io::AsyncReadExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
     convert,
+    domain::{Hash, Record, Stamp, version},
     error::Error,
-    index::{self, Index},
+    folder::{Folder, blocking, stamp},
+    index::{Entry, Index},
+    sync::Registered,
 };
 
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What tells one state of the index file from another.
-type Stamp = (SystemTime, u64);
-
 pub(crate) struct Service {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     member_id: MemberId,
-    current: Mutex<(Stamp, Arc<Index>)>,
+    /// `None` when somebody else registers.
+    registered: Option<Arc<Registered>>,
 }
+
+/// What a document's file must be to be served: in this state, with these bytes.
+type Expected = Option<(Stamp, Hash)>;
 
 impl Service {
-    pub(crate) fn open(folder: PathBuf, member_id: MemberId) -> Result<Self, Error> {
-        let stamp = stamp(&folder)?;
-        let index = load(&folder)?;
-        Ok(Self { folder, member_id, current: Mutex::new((stamp, index)) })
+    pub(crate) fn new(folder: Arc<Folder>, member_id: MemberId, registered: Option<Arc<Registered>>) -> Self {
+        Self { folder, member_id, registered }
     }
 
-    /// Returns the index as its file says now. When the file cannot be read, nothing is served: it may have
-    /// withdrawn a document.
-    async fn index(&self) -> Result<Arc<Index>, Error> {
-        let mut current = self.current.lock().await;
-        let (folder, known) = (self.folder.clone(), current.0);
-        let changed = blocking(move || {
-            // The stamp first: what is written between the two is read at the next call.
-            let stamp = stamp(&folder)?;
-            if stamp == known { Ok(None) } else { Ok(Some((stamp, load(&folder)?))) }
+    /// Opens a document of a patient: its file, its size, its MIME type, and the hash that its bytes must have.
+    async fn open(&self, local_id: String, unique_id: String) -> Result<Opened, Error> {
+        let (_, index) = self.folder.index().await?;
+        let registered = self.registered.clone();
+        let found = blocking(move || {
+            let (entry, expected) = find(&index, registered.as_deref(), &local_id, &unique_id)?;
+            let path = index.resolve(entry).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Error::DocumentUnknown,
+                _ => Error::Document(error),
+            })?;
+            Ok((path, entry.mime_type.clone(), expected))
         });
-        if let Some(changed) = changed.await? {
-            *current = changed;
+        let (path, mime_type, expected) = found.await.inspect_err(|error| self.look_again(error))?;
+        let file = File::open(path).await.map_err(Error::Document)?;
+        let found = stamp(&file.metadata().await.map_err(Error::Document)?);
+        if expected.is_some_and(|(stamp, _)| stamp != found) {
+            self.look_again(&Error::DocumentChanged);
+            return Err(Error::DocumentChanged);
         }
-        Ok(current.1.clone())
+        let size_bytes = found.size_bytes;
+        Ok(Opened { file, size_bytes, mime_type, sha256: expected.map(|(_, sha256)| sha256) })
+    }
+
+    /// What is served is behind the folder: the registry must be brought in step first.
+    fn look_again(&self, error: &Error) {
+        if let (Some(registered), Error::DocumentChanged) = (&self.registered, error) {
+            registered.look_again();
+        }
     }
 }
 
-fn stamp(folder: &Path) -> Result<Stamp, Error> {
-    let path = folder.join(index::FILE);
-    let read = || -> io::Result<Stamp> {
-        let metadata = path.metadata()?;
-        Ok((metadata.modified()?, metadata.len()))
+struct Opened {
+    file: File,
+    size_bytes: u64,
+    mime_type: String,
+    sha256: Option<Hash>,
+}
+
+/// Finds a patient's document. When it is registered from here, it must be the version that is current, and all that
+/// was registered of it must still be so.
+fn find<'a>(
+    index: &'a Index,
+    registered: Option<&Registered>,
+    local_id: &str,
+    unique_id: &str,
+) -> Result<(&'a Entry, Expected), Error> {
+    let Some(registered) = registered else {
+        return Ok((index.find(local_id, unique_id).ok_or(Error::DocumentUnknown)?, None));
     };
-    read().map_err(|error| Error::Index(path.clone(), error))
-}
-
-fn load(folder: &Path) -> Result<Arc<Index>, Error> {
-    let index = Index::load(folder)?;
-    for problem in &index.problems {
-        tracing::warn!(line = problem.line, reason = problem.reason, "row of the index left out");
+    let (row, version) = version::parse(unique_id);
+    let entry = index.find(local_id, row).ok_or(Error::DocumentUnknown)?;
+    let record = registered.record(row).ok_or(Error::DocumentUnregistered)?;
+    if !record.is_current() || record.version != version || record.patient != convert::patient(local_id) {
+        return Err(Error::DocumentUnknown);
     }
-    tracing::info!(documents = index.entries().count(), "index read");
-    Ok(Arc::new(index))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Error::Document(io::Error::other(error))),
-    }
+    let Record { facts, sha256, seen, .. } = record;
+    let seen = seen.filter(|seen| seen.path == entry.path && facts == convert::facts(entry));
+    let seen = seen.ok_or(Error::DocumentChanged)?;
+    Ok((entry, Some((seen.stamp, sha256))))
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Result<RetrieveDocumentResponse, Status>> + Send>>;
@@ -94,12 +108,11 @@ fn message(message: Message) -> RetrieveDocumentResponse {
     RetrieveDocumentResponse { message: Some(message) }
 }
 
-/// Streams exactly as many bytes as the header announced, one chunk in memory at a time.
-fn chunks(
-    file: File,
-    size_bytes: u64,
-) -> impl Stream<Item = Result<RetrieveDocumentResponse, Status>> + Send {
-    stream::try_unfold((file, size_bytes), |(mut file, left)| async move {
+/// Streams exactly as many bytes as the header announced, one chunk in memory at a time. Where it is known what the
+/// bytes must be, the last of them come only when they are.
+fn chunks(opened: Opened) -> impl Stream<Item = Result<RetrieveDocumentResponse, Status>> + Send {
+    let Opened { file, size_bytes, mime_type: _, sha256 } = opened;
+    stream::try_unfold((file, size_bytes, Sha256::default()), move |(mut file, left, mut hash)| async move {
         if left == 0 {
             return Ok(None);
         }
@@ -109,7 +122,13 @@ fn chunks(
         if read < wanted {
             return Err(Error::DocumentChanged.into());
         }
-        Ok(Some((message(Message::Chunk(chunk.into())), (file, left - read))))
+        if let Some(sha256) = sha256 {
+            hash.update(&chunk);
+            if left == read && hash.clone().finish() != sha256 {
+                return Err(Error::DocumentChanged.into());
+            }
+        }
+        Ok(Some((message(Message::Chunk(chunk.into())), (file, left - read, hash))))
     })
 }
 
@@ -130,28 +149,14 @@ impl DocumentSourceService for Service {
         let patient = patient.ok_or_else(|| invalid("patient", "must be set"))?;
         let local_id =
             convert::own_patient(&self.member_id, "patient", patient)?.ok_or(Error::DocumentUnknown)?;
-        let index = self.index().await?;
-        let (path, mime_type) = {
-            let (index, unique_id) = (index.clone(), unique_id.clone());
-            blocking(move || {
-                let entry = index.find(&local_id, &unique_id).ok_or(Error::DocumentUnknown)?;
-                let path = index.resolve(entry).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Error::DocumentUnknown,
-                    _ => Error::Document(error),
-                })?;
-                Ok((path, entry.mime_type.clone()))
-            })
-            .await?
-        };
-        let file = File::open(path).await.map_err(Error::Document)?;
-        let size_bytes = file.metadata().await.map_err(Error::Document)?.len();
+        let opened = self.open(local_id, unique_id.clone()).await?;
         let header = message(Message::Header(proto::RetrieveHeader {
             unique_id,
-            mime_type,
-            size_bytes,
+            mime_type: opened.mime_type.clone(),
+            size_bytes: opened.size_bytes,
             masked_labels: vec![],
         }));
-        let messages = stream::iter([Ok(header)]).chain(chunks(file, size_bytes));
+        let messages = stream::iter([Ok(header)]).chain(chunks(opened));
         Ok(Response::new(Box::pin(messages)))
     }
 
@@ -161,12 +166,21 @@ impl DocumentSourceService for Service {
     ) -> Result<Response<proto::CheckDocumentsResponse>, Status> {
         Context::of(&request)?;
         let patients = convert::own_patients(&self.member_id, request.into_inner())?;
-        let index = self.index().await?;
+        let (_, index) = self.folder.index().await?;
+        let registered = self.registered.clone();
         let unique_ids = blocking(move || {
             let all = patients.iter().flat_map(|local_id| index.of_patient(local_id));
             let there = all.filter(|entry| index.resolve(entry).is_ok());
-            Ok(there.map(|entry| entry.unique_id.clone()).collect())
+            Ok(there.filter_map(|entry| registered_as(entry, registered.as_deref())).collect())
         });
         Ok(Response::new(proto::CheckDocumentsResponse { unique_ids: unique_ids.await? }))
     }
+}
+
+/// Returns the unique id that an entry's document can be had under.
+fn registered_as(entry: &Entry, registered: Option<&Registered>) -> Option<String> {
+    let Some(registered) = registered else { return Some(entry.unique_id.clone()) };
+    let record = registered.record(&entry.unique_id)?;
+    let held = record.is_current() && record.patient == convert::patient(&entry.local_id);
+    held.then(|| version::name(&entry.unique_id, record.version))
 }

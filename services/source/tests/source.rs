@@ -44,7 +44,7 @@ type Client = DocumentSourceServiceClient<Transport>;
 
 fn serve(folder: &Path) -> Client {
     let config = Config { folder: folder.to_owned(), member_id: "north".parse().unwrap() };
-    DocumentSourceServiceClient::new(client::in_process(signpost_source::build(config).unwrap()))
+    DocumentSourceServiceClient::new(client::in_process(signpost_source::build(config, None).unwrap()))
 }
 
 fn patient(member_id: &str, local_id: &str) -> RecordReference {
@@ -217,13 +217,53 @@ fn a_bad_row_is_reported_with_its_line_and_the_rest_counts() {
     );
     let left: Vec<_> = index.entries().map(|e| e.unique_id.as_str()).collect();
     assert_eq!(left, ["d1", "d6"]);
+    let named: Vec<_> = index.problems.iter().map(|p| p.unique_id.as_deref().unwrap_or_default()).collect();
+    assert_eq!(named, ["few", "d2", "", "d1", "d3", "d4", "d5"]);
+}
+
+#[test]
+fn a_row_may_name_the_older_document_that_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |unique_id: &str, replaces: &str| format!("{},{replaces}", row("p1", unique_id, "one.txt"));
+    let rows = [
+        row("d1", ""),
+        row("d2", "d1"),
+        row("d3", "gone"),
+        row("d4", "d4"),
+        row("d5", "d6"),
+        row("d6", "d5"),
+        row("d7", "d6"),
+        row("d8@2", ""),
+        row("d9", "d1@2"),
+        "p1,d10,x,text/plain,c,,,,,,".to_owned(),
+    ];
+    let text = format!("{},{}\n{}\n", COLUMNS.join(","), index::REPLACES, rows.join("\n"));
+    fs::write(folder.path().join(index::FILE), text).unwrap();
+    let index = Index::load(folder.path()).unwrap();
+    let read: Vec<_> = index.entries().map(|e| (e.unique_id.as_str(), index.replaces(e))).collect();
+    assert_eq!(read, [("d1", None), ("d2", Some("d1")), ("d3", Some("gone")), ("d7", Some("d6"))]);
+    let told: Vec<_> = index.problems.iter().map(|p| (p.line, p.reason.as_str())).collect();
+    let circle = "replaces: leads back to this row";
+    assert_eq!(
+        told,
+        [
+            (5, circle),
+            (6, circle),
+            (7, circle),
+            (9, "unique_id: must not end in @ and a number, as versions do"),
+            (10, "replaces: must not end in @ and a number, as versions do"),
+            (11, "has 11 columns and not 12"),
+        ]
+    );
 }
 
 #[test]
 fn another_header_is_no_index() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Index::load(folder.path()), Err(Error::Index(..))));
-    for text in ["", "a,b\n1,2\n"] {
+    let further = format!("{},{},more\n", COLUMNS.join(","), index::REPLACES);
+    let another = format!("{},other\n", COLUMNS.join(","));
+    for text in ["", "a,b\n1,2\n", &further, &another] {
         fs::write(folder.path().join(index::FILE), text).unwrap();
         assert!(matches!(Index::load(folder.path()), Err(Error::Header(_))));
     }

@@ -94,6 +94,7 @@ class Member:
             "jti": str(uuid.uuid4()),
             "role": "physician",
             "purpose": "TREAT",
+            "encounter": "",
             "cnf": {"x5t#S256": base64url(fingerprint)},
         }
         signed = ".".join(base64url(json.dumps(part).encode()) for part in (header, claims))

@@ -49,6 +49,11 @@ impl Subtree {
         Self { start: 0, end: size }
     }
 
+    /// Returns the leaves from a multiple of a power of two on, fewer than that power or as many.
+    pub fn aligned(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+
     fn len(self) -> u64 {
         self.end - self.start
     }
@@ -76,6 +81,53 @@ impl Subtree {
         let mut parts = self.parts().into_iter().rev();
         let Some(last) = parts.next() else { return Some(Sha256::default().finish()) };
         parts.try_fold(known(&last)?, |right, part| Some(node_hash(&known(&part)?, &right)))
+    }
+}
+
+/// The right edge of a tree that grows: the complete subtrees that it is made of, from left to right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peaks {
+    size: u64,
+    stack: Vec<(u32, Hash)>,
+}
+
+impl Peaks {
+    /// Returns the edge of a tree of `size` leaves, of which these are the parts; `None` when there are not as many.
+    pub fn of(size: u64, hashes: &[Hash]) -> Option<Self> {
+        let levels = Subtree::whole(size).parts().into_iter().map(|node| node.level);
+        let stack: Vec<_> = levels.zip(hashes.iter().copied()).collect();
+        (stack.len() == hashes.len() && stack.len() == size.count_ones() as usize)
+            .then_some(Self { size, stack })
+    }
+
+    /// Returns the number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the hashes of the subtrees.
+    pub fn hashes(&self) -> impl Iterator<Item = Hash> {
+        self.stack.iter().map(|(_, hash)| *hash)
+    }
+
+    /// Adds a complete subtree, whose size the present one is a multiple of, and returns what it completes with those before it.
+    pub fn push(&mut self, level: u32, hash: Hash) -> Vec<(Node, Hash)> {
+        self.size += 1 << level;
+        let (mut level, mut hash, mut made) = (level, hash, vec![]);
+        while let Some((_, left)) = self.stack.pop_if(|(left, _)| *left == level) {
+            hash = node_hash(&left, &hash);
+            level += 1;
+            made.push((Node { level, position: (self.size >> level) - 1 }, hash));
+        }
+        self.stack.push((level, hash));
+        made
+    }
+
+    /// Returns the root hash.
+    pub fn root(&self) -> Hash {
+        let mut peaks = self.stack.iter().rev().map(|(_, hash)| *hash);
+        let Some(last) = peaks.next() else { return Sha256::default().finish() };
+        peaks.fold(last, |right, left| node_hash(&left, &right))
     }
 }
 
@@ -257,6 +309,24 @@ mod tests {
         let tree = tree(&leaves);
         for (size, expected) in (0..).zip(roots) {
             assert_eq!(hex::encode(root(&tree, size)), expected, "{size} leaves");
+        }
+    }
+
+    #[test]
+    fn an_edge_grows_into_the_same_root() {
+        let leaves = leaves(70);
+        let hashes: Vec<_> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let tree = tree(&leaves);
+        for first in 0..70 {
+            let parts: Vec<_> = Subtree::whole(first).parts().iter().map(|node| tree[node]).collect();
+            let mut peaks = Peaks::of(first, &parts).unwrap();
+            assert!(first == 0 || Peaks::of(first, &parts[1..]).is_none());
+            for hash in &hashes[first as usize..] {
+                assert_eq!(peaks.root(), root(&tree, peaks.size()));
+                let made = peaks.push(0, *hash);
+                assert!(made.iter().all(|(node, hash)| tree[node] == *hash));
+            }
+            assert_eq!(peaks.root(), root(&tree, 70));
         }
     }
 

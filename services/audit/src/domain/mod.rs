@@ -7,8 +7,11 @@ use signpost_proto::audit::v1::{EventKind, EventOutcome};
 
 use crate::error::Error;
 
+pub mod checkpoint;
 pub mod merkle;
+pub mod misuse;
 pub mod sentence;
+pub mod verify;
 
 /// Kinds of events by which information on a patient is disclosed.
 pub const DISCLOSING: [EventKind; 3] = [EventKind::Locate, EventKind::Fetch, EventKind::Emergency];
@@ -30,6 +33,8 @@ pub struct Entry {
     pub subjects: Vec<i64>,
     /// What is hashed and kept.
     pub leaf: Vec<u8>,
+    /// What the caller named its request, empty when it did not.
+    pub request_id: String,
 }
 
 /// An event in the log.
@@ -52,6 +57,8 @@ pub struct Query {
     pub from_us: Option<i64>,
     /// Before.
     pub to_us: Option<i64>,
+    /// What the caller named its request.
+    pub request_id: Option<String>,
 }
 
 /// Where the events of a batch go.
@@ -93,6 +100,7 @@ mod tests {
             occurred_us: 0,
             subjects: vec![],
             leaf: vec![leaf],
+            request_id: String::new(),
         }
     }
 

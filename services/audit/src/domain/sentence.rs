@@ -20,6 +20,8 @@ pub enum Reader {
 pub enum Deed {
     /// Looked up records.
     LookUp,
+    /// Asked for all documents; each that is fetched is told by itself.
+    AskForAll,
     /// Fetched documents.
     Fetch,
     /// Opened emergency access.
@@ -88,6 +90,7 @@ pub fn sentence(access: &Access, reader: Reader) -> String {
 fn deed(deed: Deed) -> (&'static str, &'static str, &'static str) {
     match deed {
         Deed::LookUp => ("looked up", "look up", "records"),
+        Deed::AskForAll => ("asked for all of", "see all of", "documents"),
         Deed::Fetch => ("fetched", "fetch", "documents"),
         Deed::OpenEmergency => ("opened emergency access to", "open emergency access to", "records"),
         Deed::CloseEmergency => ("closed emergency access to", "close emergency access to", "records"),

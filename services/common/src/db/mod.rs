@@ -65,6 +65,9 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("migrating the database")]
     Migrate(#[from] MigrateError),
+    /// The schema is older than this program, or there is none.
+    #[error("the database is of an earlier release; `signpost migrate` brings it up to date")]
+    Outdated,
     /// The folder of the file could not be made.
     #[error("making the data folder {0} or a file in it")]
     Folder(PathBuf, #[source] std::io::Error),
@@ -88,13 +91,78 @@ pub enum Database {
     Postgres(postgres::Pools),
 }
 
-/// Opens a database and brings its schema up to date.
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: it waits for the disk.
+    PowerCut,
+    /// The end of the process, and of the service's machine where the database is elsewhere; a power cut of the database's
+    /// machine may take the last second. It waits for nothing.
+    ProcessEnd,
+}
+
+impl Location {
+    /// Returns a place of its own beside this one, in which a service keeps something apart.
+    #[must_use]
+    pub fn beside(&self, name: &str, connections_max: u32) -> Self {
+        match self {
+            Self::Memory => Self::Memory,
+            Self::File(path) => {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                Self::File(path.with_file_name(format!("{stem}_{name}.sqlite")))
+            }
+            // Once a process and service.
+            Self::Postgres { url, schema, .. } => Self::Postgres {
+                url: url.clone(),
+                schema: format!("{schema}_{name}").leak(),
+                connections_max,
+            },
+        }
+    }
+}
+
+/// Opens a database whose commits survive a power cut, and brings its schema up to date.
 pub async fn open(location: &Location, sqlite: &Migrator, postgres: &Migrator) -> Result<Database, Error> {
-    match location {
-        Location::Memory => Ok(Database::Sqlite(sqlite::open(None, sqlite).await?)),
-        Location::File(path) => Ok(Database::Sqlite(sqlite::open(Some(path), sqlite).await?)),
+    open_as(location, Durability::PowerCut, sqlite, postgres).await
+}
+
+/// Opens a database to read it, and changes nothing in it. Its schema must be up to date.
+pub async fn look(location: &Location, sqlite: &Migrator, postgres: &Migrator) -> Result<Database, Error> {
+    let (database, needed) = match location {
+        // Nothing is in it before it is made.
+        Location::Memory => return open(location, sqlite, postgres).await,
+        Location::File(path) => (Database::Sqlite(sqlite::look(path).await?), sqlite),
         Location::Postgres { url, schema, connections_max } => {
-            Ok(Database::Postgres(postgres::open(url, schema, *connections_max, postgres).await?))
+            (Database::Postgres(postgres::look(url, schema, *connections_max).await?), postgres)
+        }
+    };
+    const APPLIED: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+    let applied = match &database {
+        Database::Sqlite(pools) => sqlx::query_scalar(APPLIED).fetch_one(&pools.read).await,
+        Database::Postgres(pools) => sqlx::query_scalar(APPLIED).fetch_one(&pools.read).await,
+    };
+    let applied: Option<i64> = match applied {
+        // There is no such table.
+        Err(error) if error.as_database_error().is_some() => None,
+        applied => applied?,
+    };
+    let needed = needed.iter().map(|migration| migration.version).max();
+    if applied < needed { Err(Error::Outdated) } else { Ok(database) }
+}
+
+/// Opens a database and brings its schema up to date.
+pub async fn open_as(
+    location: &Location,
+    durability: Durability,
+    sqlite: &Migrator,
+    postgres: &Migrator,
+) -> Result<Database, Error> {
+    match location {
+        Location::Memory => Ok(Database::Sqlite(sqlite::open_as(None, durability, sqlite).await?)),
+        Location::File(path) => Ok(Database::Sqlite(sqlite::open_as(Some(path), durability, sqlite).await?)),
+        Location::Postgres { url, schema, connections_max } => {
+            let opened = postgres::open_as(url, schema, *connections_max, durability, postgres);
+            Ok(Database::Postgres(opened.await?))
         }
     }
 }

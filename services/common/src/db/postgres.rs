@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
-use super::{Attempt, Error, Secret};
+use super::{Attempt, Durability, Error, Secret, shelf::Shelf};
 
 /// The database that SQL in an including module is for.
 pub type Db = sqlx::Postgres;
@@ -31,6 +31,18 @@ pub struct Pools {
     pub write: PgPool,
 }
 
+impl Pools {
+    /// Does nothing: the server looks after its log.
+    pub async fn carry_over(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Returns the connections that write, some of them kept at hand.
+    pub fn writers(&self) -> Shelf<Db> {
+        Shelf::new(self.write.clone())
+    }
+}
+
 /// Connects, makes the schema when it is missing, and brings it up to date.
 pub async fn open(
     url: &Secret,
@@ -38,25 +50,18 @@ pub async fn open(
     connections_max: u32,
     migrations: &Migrator,
 ) -> Result<Pools, Error> {
-    let options: PgConnectOptions = url.expose().parse()?;
-    // A plan for each set of parameters costs more than it saves on point queries. Every statement is answered by an index; a
-    // plan that was made while a table was empty would read it whole ever after. Nor does a statement read so much that
-    // processes or machine code of its own would pay, whatever the planner thinks of a table that it has no statistics of.
-    let options = options.application_name(&format!("signpost-{schema}")).options([
-        ("search_path", schema),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-        ("max_parallel_workers_per_gather", "0"),
-        ("jit", "off"),
-    ]);
-    // A pool would try for its whole time limit; one connection says at once what is wrong.
-    options.connect().await?.close().await?;
-    let pool = PgPoolOptions::new()
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_connections(connections_max)
-        .test_before_acquire(false)
-        .connect_with(options)
-        .await?;
+    open_as(url, schema, connections_max, Durability::PowerCut, migrations).await
+}
+
+/// Connects as [`open`] does; commits survive this much.
+pub async fn open_as(
+    url: &Secret,
+    schema: &'static str,
+    connections_max: u32,
+    durability: Durability,
+    migrations: &Migrator,
+) -> Result<Pools, Error> {
+    let pool = connect(url, schema, connections_max, durability).await?;
     // The schema is a constant of the calling service, not input.
     let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
     let made = sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&pool).await;
@@ -68,6 +73,43 @@ pub async fn open(
     }
     migrations.run(&pool).await?;
     Ok(Pools { read: pool.clone(), write: pool })
+}
+
+/// Connects to read a schema as it is.
+pub async fn look(url: &Secret, schema: &'static str, connections_max: u32) -> Result<Pools, Error> {
+    let pool = connect(url, schema, connections_max, Durability::PowerCut).await?;
+    Ok(Pools { read: pool.clone(), write: pool })
+}
+
+async fn connect(
+    url: &Secret,
+    schema: &'static str,
+    connections_max: u32,
+    durability: Durability,
+) -> Result<PgPool, Error> {
+    let options: PgConnectOptions = url.expose().parse()?;
+    // A plan for each set of parameters costs more than it saves on point queries. Every statement is answered by an index; a
+    // plan that was made while a table was empty would read it whole ever after. Nor does a statement read so much that
+    // processes or machine code of its own would pay, whatever the planner thinks of a table that it has no statistics of.
+    let options = options.application_name(&format!("signpost-{schema}")).options([
+        ("search_path", schema),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("jit", "off"),
+    ]);
+    let options = match durability {
+        Durability::PowerCut => options,
+        Durability::ProcessEnd => options.options([("synchronous_commit", "off")]),
+    };
+    // A pool would try for its whole time limit; one connection says at once what is wrong.
+    options.connect().await?.close().await?;
+    Ok(PgPoolOptions::new()
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_connections(connections_max)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?)
 }
 
 include!("replay.rs");

@@ -26,8 +26,13 @@ impl<D: Database> std::fmt::Debug for Shelf<D> {
 impl<D: Database> Shelf<D> {
     /// Keeps at most half of a pool's connections.
     pub fn new(pool: Pool<D>) -> Self {
-        let most = (pool.options().get_max_connections() / 2).min(KEPT_MAX) as usize;
-        Self { pool, kept: Mutex::default(), most }
+        let most = pool.options().get_max_connections() / 2;
+        Self::keeping(pool, most)
+    }
+
+    /// Keeps so many of a pool's connections. All of them are kept only where nobody takes one but from the shelf.
+    pub fn keeping(pool: Pool<D>, most: u32) -> Self {
+        Self { pool, kept: Mutex::default(), most: most.min(KEPT_MAX) as usize }
     }
 
     /// Returns a connection.

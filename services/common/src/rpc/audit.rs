@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use signpost_proto::{
     audit::v1::{
         AppendRequest, Disclosure, Event, EventKind, EventOutcome, ListDisclosuresRequest,
-        audit_log_service_client::AuditLogServiceClient,
+        SearchEventsRequest, SearchEventsResponse, audit_log_service_client::AuditLogServiceClient,
     },
     common::v1::RecordReference,
 };
 use tonic::Status;
 
-use super::{Context, Transport, page, status};
+use super::{Context, Transport, page, replay, status};
 use crate::{clock, clock::SharedClock, id::EventId, telemetry};
 
 /// Appends events in the name of callers.
@@ -36,6 +36,7 @@ impl AuditTrail {
     ///
     /// Id, caller, time and trace are filled in.
     pub async fn append(&self, context: &Context, event: Event) -> Result<(), Status> {
+        replay::counts().await?;
         let event = Event {
             event_id: EventId::generate().to_string(),
             caller: Some(context.caller.clone()),
@@ -81,6 +82,15 @@ impl AuditTrail {
                 return Ok(disclosures);
             }
         }
+    }
+
+    /// Returns events of one member's calls, newest first; that they were read is recorded there.
+    pub async fn search(
+        &self,
+        context: &Context,
+        request: SearchEventsRequest,
+    ) -> Result<SearchEventsResponse, Status> {
+        Ok(self.client.clone().search_events(context.request(request)).await?.into_inner())
     }
 
     /// Appends the event of an administrative change, before it is made.

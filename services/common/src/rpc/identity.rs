@@ -7,18 +7,28 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls::pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
 use signpost_proto::{
     common::v1::PurposeOfUse,
     directory::v1::{
-        Member, MemberKind, ResolveCertificateRequest, directory_service_client::DirectoryServiceClient,
+        CertificateState, Member, MemberKind, ResolveCertificateRequest,
+        directory_service_client::DirectoryServiceClient,
     },
 };
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Context, Transport, pem::Facts};
-use crate::id::MemberId;
+use super::{
+    Context, Transport,
+    pem::Facts,
+    replay::{Use, Uses},
+};
+use crate::{id::MemberId, lifecycle::Lifecycle};
 
 /// How long an answer of the directory is used: a revocation takes effect within this time everywhere.
 const CACHE_TTL: Duration = Duration::from_secs(1);
@@ -62,66 +72,105 @@ impl TokenKey {
     pub fn from_pem(kid: &str, pem: &str) -> Option<Self> {
         let (algorithm, key) = match DecodingKey::from_ed_pem(pem.as_bytes()) {
             Ok(key) => (Algorithm::EdDSA, key),
-            Err(_) => (Algorithm::ES256, DecodingKey::from_ec_pem(pem.as_bytes()).ok()?),
+            // The library would take any curve.
+            Err(_) if is_p256(pem) => (Algorithm::ES256, DecodingKey::from_ec_pem(pem.as_bytes()).ok()?),
+            Err(_) => return None,
         };
         Some(Self { kid: kid.to_owned(), algorithm, key })
     }
 }
 
+/// How the DER form of a public key on the curve P-256 begins (RFC 5480), up to an uncompressed point.
+const P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
+
+fn is_p256(pem: &str) -> bool {
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes());
+    key.is_ok_and(|key| key.len() == P256.len() + 64 && key.starts_with(P256))
+}
+
 /// Finds the member that a certificate belongs to.
 #[tonic::async_trait]
 pub trait Identities: Send + Sync + 'static {
-    /// Returns the active member, or `None` when the certificate is unknown, revoked, or its member is not active.
-    async fn resolve(&self, certificate: &Facts) -> Result<Option<Arc<Party>>, Status>;
+    /// Returns the active member, or why the certificate counts for nothing.
+    async fn resolve(&self, certificate: &Facts) -> Result<Resolved, Status>;
+
+    /// Uses a token of a member; false when it was used before, here or elsewhere.
+    async fn use_token(&self, used: Use) -> Result<bool, Status>;
 }
 
-/// An answer of the directory, and until when it is used.
-type Answer = (Instant, Option<Arc<Party>>);
+/// The member that a certificate belongs to, or why it counts for nothing.
+pub type Resolved = Result<Arc<Party>, CertificateState>;
 
-/// Asks the directory, and remembers its answers for a second.
+/// A question to the directory that is under way or answered; whoever asks the same meanwhile waits for the same answer.
+type Asked = Shared<BoxFuture<'static, Result<Resolved, Status>>>;
+
+/// Asks the directory, and remembers for a second whose a certificate is.
 pub struct DirectoryIdentities {
     client: DirectoryServiceClient<Transport>,
     service: &'static str,
-    cache: Mutex<HashMap<[u8; 32], Answer>>,
+    /// What was asked of each certificate, and until when the answer is used.
+    cache: Mutex<HashMap<[u8; 32], (Instant, Asked)>>,
+    uses: Uses,
 }
 
 impl DirectoryIdentities {
     /// Asks through a transport, in the name of a service of the exchange.
-    pub fn new(directory: Transport, service: &'static str) -> Self {
-        Self { client: DirectoryServiceClient::new(directory), service, cache: Mutex::default() }
+    pub fn new(directory: Transport, service: &'static str, lifecycle: &Lifecycle) -> Self {
+        let client = DirectoryServiceClient::new(directory);
+        let uses = Uses::start(client.clone(), service, lifecycle);
+        Self { client, service, cache: Mutex::default(), uses }
     }
 
-    fn cached(&self, fingerprint: &[u8; 32]) -> Option<Option<Arc<Party>>> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, party) = cache.get(fingerprint)?;
-        (*until > Instant::now()).then(|| party.clone())
-    }
-
-    fn remember(&self, fingerprint: [u8; 32], party: Option<Arc<Party>>) {
+    /// Returns the question about a certificate that is in force, asked now when there is none.
+    fn asked(&self, certificate: &Facts) -> Asked {
+        let now = Instant::now();
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= CACHE_MAX {
-            cache.clear();
+        match cache.get(&certificate.fingerprint) {
+            Some((until, asked)) if *until > now => return asked.clone(),
+            _ if cache.len() >= CACHE_MAX => cache.clear(),
+            _ => {}
         }
-        cache.insert(fingerprint, (Instant::now() + CACHE_TTL, party));
+        let asked = ask(self.client.clone(), self.service, certificate.clone()).boxed().shared();
+        cache.insert(certificate.fingerprint, (now + CACHE_TTL, asked.clone()));
+        asked
     }
+}
+
+async fn ask(
+    mut directory: DirectoryServiceClient<Transport>,
+    service: &'static str,
+    certificate: Facts,
+) -> Result<Resolved, Status> {
+    let request = ResolveCertificateRequest { fingerprint: certificate.fingerprint.to_vec() };
+    let request = Context::exchange(service).within(Duration::from_secs(5)).request(request);
+    let response = directory.resolve_certificate(request).await?.into_inner();
+    // The name in the certificate must be the member's as well, not the fingerprint alone.
+    Ok(match &response.member {
+        Some(member) if member.member_id == certificate.member_id.as_str() => {
+            Ok(Arc::new(party(certificate.member_id, member)))
+        }
+        Some(_) => Err(CertificateState::Unregistered),
+        None => Err(response.refusal()),
+    })
 }
 
 #[tonic::async_trait]
 impl Identities for DirectoryIdentities {
-    async fn resolve(&self, certificate: &Facts) -> Result<Option<Arc<Party>>, Status> {
-        if let Some(known) = self.cached(&certificate.fingerprint) {
-            return Ok(known);
+    async fn resolve(&self, certificate: &Facts) -> Result<Resolved, Status> {
+        let asked = self.asked(certificate);
+        let answer = asked.clone().await;
+        if answer.is_err() {
+            // It may do better when it is asked again.
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.get(&certificate.fingerprint).is_some_and(|(_, known)| known.ptr_eq(&asked)) {
+                cache.remove(&certificate.fingerprint);
+            }
         }
-        let request = ResolveCertificateRequest { fingerprint: certificate.fingerprint.to_vec() };
-        let request = Context::exchange(self.service).within(Duration::from_secs(5)).request(request);
-        let response = self.client.clone().resolve_certificate(request).await?.into_inner();
-        // The name in the certificate must be the member's as well, not the fingerprint alone.
-        let party = response
-            .member
-            .filter(|member| member.member_id == certificate.member_id.as_str())
-            .map(|member| Arc::new(party(certificate.member_id.clone(), &member)));
-        self.remember(certificate.fingerprint, party.clone());
-        Ok(party)
+        answer
+    }
+
+    async fn use_token(&self, used: Use) -> Result<bool, Status> {
+        self.uses.once(used).await
     }
 }
 
@@ -144,15 +193,60 @@ pub struct FixedIdentities(pub Vec<MemberId>);
 
 #[tonic::async_trait]
 impl Identities for FixedIdentities {
-    async fn resolve(&self, certificate: &Facts) -> Result<Option<Arc<Party>>, Status> {
-        let known = self.0.contains(&certificate.member_id);
-        Ok(known.then(|| {
-            Arc::new(Party {
-                member_id: certificate.member_id.clone(),
-                kind: MemberKind::Exchange,
-                purposes: vec![],
-                token_keys: vec![],
-            })
-        }))
+    async fn resolve(&self, certificate: &Facts) -> Result<Resolved, Status> {
+        if !self.0.contains(&certificate.member_id) {
+            return Ok(Err(CertificateState::Unregistered));
+        }
+        Ok(Ok(Arc::new(Party {
+            member_id: certificate.member_id.clone(),
+            kind: MemberKind::Exchange,
+            purposes: vec![],
+            token_keys: vec![],
+        })))
+    }
+
+    /// Services of the exchange bring no tokens: none counts.
+    async fn use_token(&self, _: Use) -> Result<bool, Status> {
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+    use jiff::Timestamp;
+    use tower::util::BoxCloneSyncService;
+
+    use super::*;
+    use crate::rpc::Unreachable;
+
+    #[tokio::test]
+    async fn calls_that_come_together_ask_the_directory_once() {
+        let asked = Arc::<AtomicUsize>::default();
+        let counted = asked.clone();
+        let down = tower::service_fn(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err::<http::Response<tonic::body::Body>, _>(Unreachable::new("it is down"))
+            }
+        });
+        let lifecycle = Lifecycle::new();
+        let identities = DirectoryIdentities::new(BoxCloneSyncService::new(down), "test", &lifecycle);
+        let certificate = |number| Facts {
+            fingerprint: [number; 32],
+            member_id: "north".parse().unwrap(),
+            not_after: Timestamp::MAX,
+        };
+        let (one, two) = (certificate(1), certificate(2));
+        let answers = join_all((0..50).map(|_| identities.resolve(&one))).await;
+        assert!(answers.iter().all(Result::is_err), "nobody is admitted");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        // A failure is not remembered.
+        identities.resolve(&one).await.unwrap_err();
+        identities.resolve(&two).await.unwrap_err();
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 }

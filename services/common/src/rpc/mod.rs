@@ -19,13 +19,22 @@ pub mod access;
 pub mod admit;
 pub mod audit;
 pub mod client;
+pub mod connection;
+mod headers;
 pub mod identity;
+pub mod limits;
 pub mod page;
 pub mod pem;
+pub mod reload;
+pub mod replay;
+mod seat;
+mod sending;
 pub mod server;
 pub mod status;
+mod stream;
 pub mod tls;
 pub mod token;
+pub mod watch;
 
 /// What every generated client is built on: a channel, or a service in this process.
 pub type Transport =
@@ -50,6 +59,9 @@ impl Unreachable {
             let Some(next) = root.source() else { break };
             root = next;
         }
+        // A library may say where to read on, which helps nobody here.
+        let root = root.to_string();
+        let root = root.split(": http").next().unwrap_or(&root);
         Self(tonic::Status::unavailable(format!("the service cannot be reached: {root}")))
     }
 }
@@ -129,8 +141,8 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// Checks the id of an attempt; empty when the sender gives none.
 pub fn request_id(text: &str) -> Result<(), tonic::Status> {
-    if text.chars().count() > REQUEST_ID_CHARS_MAX || text.chars().any(char::is_control) {
-        let text = "must be at most 128 characters, none of them a control character";
+    if text.chars().count() > REQUEST_ID_CHARS_MAX || text.chars().any(crate::text::is_unfit) {
+        let text = "must be at most 128 characters, none of them a control or invisible one";
         return Err(status::invalid("request_id", text));
     }
     Ok(())

@@ -62,6 +62,41 @@ pub fn exhausted(reason: &str, message: impl Into<String>, retry_after: Duration
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
+/// A caller, `subject`, has asked for as much as it may; there is room again after a while.
+pub fn quota(reason: &str, subject: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+    let message = message.into();
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, NO_METADATA);
+    details.set_retry_info(Some(retry_after));
+    details.add_quota_failure_violation(subject, message.clone());
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// Returns after how long a call may be made again; `None` when that is not said.
+pub fn retry_after(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+/// Names what the library says of a message that cannot be read, which it takes for its own mistake.
+pub fn named(status: &Status) -> Option<Status> {
+    let text = status.message();
+    Some(match status.code() {
+        Code::Internal if text.starts_with("failed to decode Protobuf message") => {
+            error(Code::InvalidArgument, "MESSAGE_MALFORMED", "the message is not of the form of its type")
+        }
+        Code::Internal if text.starts_with("protocol error: received message with") => {
+            let text = "the message is said to be compressed, and nothing compressed is taken";
+            error(Code::Unimplemented, "COMPRESSION_UNSUPPORTED", text)
+        }
+        Code::Unimplemented if text.starts_with("Content is compressed with") => {
+            error(Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "nothing compressed is taken")
+        }
+        Code::OutOfRange if text.contains("message length too large") => {
+            error(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "the message is longer than 4 MiB")
+        }
+        _ => return None,
+    })
+}
+
 /// A field of the request is wrong.
 ///
 /// `field` is its path in the request, for instance `demographics.names[0].family`.

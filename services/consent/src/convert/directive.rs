@@ -153,11 +153,11 @@ pub(crate) fn new_directive(
     };
     let from_us = micros("directive.valid_from", valid_from.as_ref())?;
     let to_us = micros("directive.valid_to", valid_to.as_ref())?;
-    if to_us.is_some_and(|to_us| to_us <= from_us.unwrap_or(now_us)) {
-        return Err(invalid(
-            "directive.valid_to",
-            "must be after valid_from, or after now when that is unset",
-        ));
+    if to_us.is_some_and(|to_us| to_us <= from_us.unwrap_or(now_us).max(now_us)) {
+        return Err(invalid("directive.valid_to", "must be after now, and after valid_from"));
+    }
+    if overridable && effect == Effect::Permit {
+        return Err(invalid("directive.overridable", "is of a denial: emergency access goes past no permit"));
     }
     let directive = Directive {
         id: DirectiveId::generate(),

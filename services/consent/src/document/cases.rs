@@ -83,6 +83,8 @@ struct Entry {
 struct Facts {
     custodian: Spanned<String>,
     id: Option<Spanned<String>>,
+    #[serde(default)]
+    replaces: Vec<Spanned<String>>,
     author: Option<String>,
     r#type: Option<String>,
     category: Option<String>,
@@ -162,6 +164,7 @@ impl Reader<'_> {
         let id = from.id.as_ref().map(|word| self.document(word));
         Some(DocumentFacts {
             id: id.unwrap_or_else(|| Some(DocumentId::generate()))?,
+            replaced: from.replaces.iter().map(|word| self.document(word)).collect::<Option<_>>()?,
             custodian: self.member(&from.custodian)?,
             author: from.author.clone(),
             type_code: from.r#type.clone(),

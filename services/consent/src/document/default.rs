@@ -1,6 +1,7 @@
 //! What the network does as long as no policy was activated.
 
 use serde::{Deserialize, Serialize};
+use signpost_common::hash;
 
 use super::{Document, TEMPLATES};
 use crate::domain::Policy;
@@ -11,29 +12,42 @@ use crate::domain::Policy;
 pub enum NetworkDefault {
     /// Denied unless the patient permits.
     OptIn,
-    /// Permitted for treatment, emergency treatment and the patient's own request, unless the patient objects.
+    /// Permitted for treatment, emergency treatment and a patient's request for their own, unless the patient objects.
     OptOut,
 }
 
 impl NetworkDefault {
-    /// Returns the name of the template that it stands for, which is its version.
-    pub fn version(self) -> &'static str {
+    const ALL: [Self; 2] = [Self::OptIn, Self::OptOut];
+
+    /// Returns the default whose version this is.
+    pub fn of_version(version: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|default| default.version() == version)
+    }
+
+    /// Returns the name of the template that it stands for.
+    fn name(self) -> &'static str {
         match self {
             Self::OptIn => "opt-in",
             Self::OptOut => "opt-out",
         }
     }
 
+    /// Returns its version: the name, and the beginning of the document's SHA-256, as another release may ship another document.
+    pub fn version(self) -> String {
+        let [a, b, c, d, ..] = hash::sha256(self.source().as_bytes());
+        format!("{}@shipped-{:08x}", self.name(), u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// Returns its document.
     pub fn source(self) -> &'static str {
-        TEMPLATES.iter().find(|(name, _)| *name == self.version()).map_or("", |(_, source)| source)
+        TEMPLATES.iter().find(|(name, _)| *name == self.name()).map_or("", |(_, source)| source)
     }
 
     /// Returns its rules.
     pub fn policy(self) -> Policy {
         // Without rules everything is denied.
-        let nothing = |_| Policy::new(self.version().to_owned(), vec![], vec![]);
-        Document::parse(self.source()).map_or_else(nothing, |document| document.policy(self.version()))
+        let nothing = |_| Policy::new(self.version(), vec![], vec![]);
+        Document::parse(self.source()).map_or_else(nothing, |document| document.policy(&self.version()))
     }
 }
 
@@ -50,8 +64,17 @@ mod tests {
     }
 
     #[test]
+    fn a_version_names_its_document() {
+        for default in NetworkDefault::ALL {
+            assert_eq!(NetworkDefault::of_version(&default.version()), Some(default));
+        }
+        assert_eq!(NetworkDefault::of_version("opt-out@shipped-00000000"), None);
+        assert!(NetworkDefault::OptOut.version().starts_with("opt-out@shipped-"));
+    }
+
+    #[test]
     fn both_have_rules() {
         assert_eq!(NetworkDefault::OptIn.policy().rules.len(), 2);
-        assert_eq!(NetworkDefault::OptOut.policy().rules.len(), 1);
+        assert_eq!(NetworkDefault::OptOut.policy().rules.len(), 2);
     }
 }

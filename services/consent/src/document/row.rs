@@ -65,7 +65,8 @@ struct Except {
     obligations: Vec<Spanned<Duty>>,
 }
 
-type Words = Vec<Spanned<String>>;
+/// A list that may be left out.
+type Words = Option<Spanned<Vec<Spanned<String>>>>;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -145,7 +146,7 @@ impl Reader<'_> {
 
     fn matcher(&mut self, from: &Condition, layer: Layer) -> Matcher {
         if layer == Layer::Patient {
-            let first = from.emergency.first().map(Spanned::span);
+            let first = from.emergency.as_ref().map(Spanned::span);
             if let Some(span) = first.or(from.consent.as_ref().map(Spanned::span)) {
                 self.problem(
                     span,
@@ -182,10 +183,15 @@ impl Reader<'_> {
     }
 
     fn list<T>(&mut self, words: &Words, read: impl Fn(&mut Self, &Spanned<String>) -> Option<T>) -> Vec<T> {
-        if let (Some(first), true) = (words.first(), words.len() > LIST_MAX) {
-            self.problem(first.span(), format!("a list has at most {LIST_MAX} items; make it two rules"));
+        let Some(words) = words else { return vec![] };
+        match words.get_ref().len() {
+            0 => self.problem(words.span(), "an empty list would speak of all; name one, or remove the key"),
+            1..=LIST_MAX => {}
+            _ => {
+                self.problem(words.span(), format!("a list has at most {LIST_MAX} items; make it two rules"))
+            }
         }
-        words.iter().filter_map(|word| read(self, word)).collect()
+        words.get_ref().iter().filter_map(|word| read(self, word)).collect()
     }
 
     fn named<T: Copy>(&mut self, what: &str, words: &Words, known: &[(&'static str, T)]) -> Vec<T> {
@@ -234,7 +240,8 @@ impl Reader<'_> {
 
     pub(super) fn text(&mut self, word: &Spanned<String>) -> Option<String> {
         let text = word.get_ref();
-        let plain = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+        let plain =
+            !text.is_empty() && text.trim() == text && !text.chars().any(signpost_common::text::is_unfit);
         if !plain || text.chars().count() > 256 {
             self.problem(
                 word.span(),

@@ -64,6 +64,9 @@ fn any_of<T: PartialEq>(wanted: &[T], fact: Option<&T>) -> Truth {
 }
 
 impl Criterion {
+    /// The bit of the kind that names documents.
+    pub(super) const DOCUMENTS_KIND: u16 = 1 << 11;
+
     /// True when it looks at who asks, false when it looks at the document.
     pub(crate) fn is_about_request(&self) -> bool {
         match self {
@@ -95,7 +98,13 @@ impl Criterion {
                 let purpose = Some(&requester.purpose).filter(|p| **p != PurposeOfUse::Unspecified);
                 any_of(purposes, purpose)
             }
-            Self::Relationships(wanted) => wanted.iter().any(|r| requester.relationships.contains(r)).into(),
+            Self::Relationships(wanted) => {
+                let claimed = requester.unproven().is_some_and(|claimed| wanted.contains(&claimed));
+                match wanted.iter().any(|r| requester.relationships.contains(r)) {
+                    false if claimed => Truth::Unknown,
+                    holds => holds.into(),
+                }
+            }
             Self::Emergency(reasons) => match request.emergency {
                 Emergency::None => Truth::No,
                 Emergency::Open(_, reason) => (request.may_override() && reasons.contains(&reason)).into(),
@@ -115,7 +124,10 @@ impl Criterion {
             Self::TypeCodes(codes) => any_of(codes, document.type_code.as_ref()),
             Self::ClassCodes(codes) => any_of(codes, document.class_code.as_ref()),
             Self::Labels(labels) => document.labels.iter().any(|label| labels.contains(label)).into(),
-            Self::Documents(documents) => documents.contains(&document.id).into(),
+            Self::Documents(documents) => {
+                let named = |id: &DocumentId| documents.contains(id);
+                (named(&document.id) || document.replaced.iter().any(named)).into()
+            }
             Self::Period { from_us, to_us } => document.service_start_us.map_or(Truth::Unknown, |start| {
                 (from_us.is_none_or(|from| from <= start) && to_us.is_none_or(|to| start < to)).into()
             }),

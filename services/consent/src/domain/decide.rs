@@ -1,7 +1,8 @@
 //! The decision: layers in order, and inside a layer the rule that stands first.
 //!
 //! - Law: any denial, and nobody goes past it.
-//! - Patient: at each record the narrower match, then the newer rule, then the denial; then a denial at any record.
+//! - Patient: at each record the narrower match, then the newer rule, then the denial; then a denial at any record. A match
+//!   that names documents is narrower than one that names none; else the one with more kinds of criteria is.
 //! - Network: any denial, then any permit.
 //! - Whatever nobody spoke of is denied, and so is a request without a role or a purpose, and a document with a label that
 //!   the policy does not know.
@@ -9,12 +10,13 @@
 //! An open emergency session takes away denials that are marked for it and nothing else. The obligations of every rule that
 //! speaks of a request accompany its release, whichever rule permits it.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::cmp::Reverse;
 
-use signpost_common::id::{DocumentId, RecordRef};
+use signpost_common::id::DocumentId;
 
 use super::{
-    criterion::Truth,
+    criterion::{Criterion, Truth},
+    directive::Grantor,
     policy::Policy,
     request::{Emergency, Facts, Request},
     rule::{DocumentFacts, Effect, Exception, Layer, Obligation, Rule},
@@ -41,13 +43,18 @@ pub struct Decision {
     pub emergency_could_permit: bool,
 }
 
+/// Whether documents are named, then how many kinds of criteria were met.
+type Narrow = (bool, u32);
+
 /// What a rule says on a document.
 #[derive(Clone, Copy)]
 pub(super) struct Voice<'a> {
     pub(super) rule: &'a Rule,
+    /// A number of the record that a directive hangs on.
+    record: usize,
     pub(super) effect: Effect,
-    /// Kinds of criteria that were met: how narrow the match is.
-    narrow: u32,
+    /// How narrow the match is.
+    narrow: Narrow,
     /// Where an exception took the rule back or inverted it.
     pub(super) exception: Option<&'a Exception>,
 }
@@ -78,6 +85,8 @@ impl<'a> Voice<'a> {
 /// A rule whose criteria about who asks may hold.
 struct Heard<'a> {
     rule: &'a Rule,
+    /// A number of the record that it hangs on.
+    record: usize,
     truth: Truth,
     exceptions: Vec<(&'a Exception, Truth)>,
 }
@@ -99,7 +108,8 @@ impl<'a> Heard<'a> {
         }
         let exceptions =
             rule.exceptions.iter().map(|exception| (exception, exception.matcher.of_request(request)));
-        Some(Self { rule, truth, exceptions: exceptions.filter(|(_, truth)| *truth != Truth::No).collect() })
+        let exceptions = exceptions.filter(|(_, truth)| *truth != Truth::No).collect();
+        Some(Self { rule, record: 0, truth, exceptions })
     }
 
     /// Returns what the rule says of a document, `None` when it does not speak of it.
@@ -108,18 +118,19 @@ impl<'a> Heard<'a> {
         if !suffices(self.truth.min(rule.matcher.of_document(facts)), rule.effect) {
             return None;
         }
-        let own = rule.matcher.kinds();
-        let narrow = |exception: &Exception| (own | exception.matcher.kinds()).count_ones();
+        let (record, own) = (self.record, rule.matcher.kinds());
+        let narrow = |kinds: u16| (kinds & Criterion::DOCUMENTS_KIND != 0, kinds.count_ones());
+        let with = |exception: &Exception| narrow(own | exception.matcher.kinds());
         let inverted = rule.effect.inverted();
         let met = self.exceptions.iter().filter(|(exception, truth)| {
             suffices((*truth).min(exception.matcher.of_document(facts)), inverted)
         });
-        let met = met.map(|(exception, _)| *exception).max_by_key(|exception| narrow(exception));
+        let met = met.map(|(exception, _)| *exception).max_by_key(|exception| with(exception));
         Some(match met {
             Some(exception) => {
-                Voice { rule, effect: inverted, narrow: narrow(exception), exception: Some(exception) }
+                Voice { rule, record, effect: inverted, narrow: with(exception), exception: Some(exception) }
             }
-            None => Voice { rule, effect: rule.effect, narrow: own.count_ones(), exception: None },
+            None => Voice { rule, record, effect: rule.effect, narrow: narrow(own), exception: None },
         })
     }
 }
@@ -134,6 +145,14 @@ pub(super) struct Hearing<'a> {
     network: Vec<Heard<'a>>,
 }
 
+/// What the rules of each layer say on one document. One is used for all documents, so that its lists are made once.
+#[derive(Default)]
+pub(super) struct Voices<'a> {
+    statutory: Vec<Voice<'a>>,
+    patient: Vec<Voice<'a>>,
+    network: Vec<Voice<'a>>,
+}
+
 impl<'a> Hearing<'a> {
     pub(super) fn new(policy: &'a Policy, patient: &'a [Rule], request: &'a Request) -> Self {
         let of = |layer| {
@@ -142,6 +161,10 @@ impl<'a> Hearing<'a> {
         };
         let mut directives: Vec<_> = patient.iter().filter_map(|rule| Heard::new(rule, request)).collect();
         directives.sort_by(|a, b| a.rule.record.cmp(&b.rule.record));
+        let records = directives.chunk_by_mut(|a, b| a.rule.record == b.rule.record);
+        for (number, of_record) in records.enumerate() {
+            of_record.iter_mut().for_each(|heard| heard.record = number);
+        }
         Self {
             policy,
             request,
@@ -151,32 +174,36 @@ impl<'a> Hearing<'a> {
         }
     }
 
-    fn voices(&self, heard: &[Heard<'a>], facts: &Facts<'_>) -> Vec<Voice<'a>> {
-        let mut voices = Vec::with_capacity(heard.len());
-        voices.extend(heard.iter().filter_map(|heard| heard.speaks(facts)));
-        voices
-    }
-
     /// Returns the directive that decides: among those of one record the first, and then a denial at any record, so that
     /// nobody undoes at one member what the patient said at another.
-    fn of_patient(&self, voices: &[Voice<'a>]) -> Option<Voice<'a>> {
-        let record = |voice: &Voice<'a>| -> Option<&'a RecordRef> { voice.rule.record.as_ref() };
-        let firsts = voices.chunk_by(|a, b| record(a) == record(b));
+    fn of_patient(&self, voices: &[Voice<'a>], counts: impl Fn(&Rule) -> bool) -> Option<Voice<'a>> {
+        let firsts = voices.chunk_by(|a, b| a.record == b.record);
         let firsts = firsts.filter_map(|voices| {
-            let counted = voices.iter().filter(|voice| !voice.yields(self.request));
+            let counted = voices.iter().filter(|voice| counts(voice.rule) && !voice.yields(self.request));
             counted.min_by(|a, b| a.order().cmp(&b.order()))
         });
         firsts.min_by(|a, b| (a.effect, a.order()).cmp(&(b.effect, b.order()))).copied()
     }
 
-    /// Returns whether the patient's own directives permit a document.
+    /// Returns whether the patient's directives permit a document.
     pub(super) fn consented(&self, document: &DocumentFacts) -> bool {
-        let voices = self.voices(&self.patient, &Facts { document, consented: false });
-        self.of_patient(&voices).is_some_and(|voice| voice.effect == Effect::Permit)
+        let mut voices = vec![];
+        speak(&self.patient, &Facts { document, consented: false }, &mut voices);
+        self.consents(&voices, self.of_patient(&voices, |_| true))
+    }
+
+    /// Returns whether these directives, of which one decides, are the consent that a law asks for. Who acts for the patient
+    /// cannot give it to themselves.
+    fn consents(&self, voices: &[Voice<'a>], deciding: Option<Voice<'a>>) -> bool {
+        let given = match self.request.requester.is_representative() {
+            true => self.of_patient(voices, |rule| rule.grantor == Grantor::Patient),
+            false => deciding,
+        };
+        given.is_some_and(|voice| voice.effect == Effect::Permit)
     }
 
     /// Decides one document.
-    pub(super) fn decide(&self, document: &DocumentFacts) -> Decided<'a> {
+    pub(super) fn decide(&self, document: &DocumentFacts, voices: &mut Voices<'a>) -> Decided<'a> {
         if !self.request.is_complete() {
             return Decided::Denied(DEFAULT_RULE);
         }
@@ -184,42 +211,50 @@ impl<'a> Hearing<'a> {
             return Decided::Denied(UNKNOWN_LABEL_RULE);
         }
         // No directive looks at whether the patient consented.
-        let spoken = self.voices(&self.patient, &Facts { document, consented: false });
-        let patient = self.of_patient(&spoken);
-        let consented = patient.is_some_and(|voice| voice.effect == Effect::Permit);
-        let facts = Facts { document, consented };
-        let statutory = self.voices(&self.statutory, &facts);
+        speak(&self.patient, &Facts { document, consented: false }, &mut voices.patient);
+        let patient = self.of_patient(&voices.patient, |_| true);
+        let facts = Facts { document, consented: self.consents(&voices.patient, patient) };
+        speak(&self.statutory, &facts, &mut voices.statutory);
         let first = |voices: &[Voice<'a>], effect| {
-            let counted = voices.iter().filter(|voice| !voice.is_silent() && !voice.yields(self.request));
-            counted.filter(|voice| voice.effect == effect).min_by(|a, b| a.rule.id.cmp(&b.rule.id)).copied()
+            let counted = voices.iter().filter(|voice| voice.effect == effect);
+            let counted = counted.filter(|voice| !voice.is_silent() && !voice.yields(self.request));
+            counted.min_by(|a, b| a.rule.id.cmp(&b.rule.id)).copied()
         };
-        if let Some(law) = first(&statutory, Effect::Deny) {
+        if let Some(law) = first(&voices.statutory, Effect::Deny) {
             return Decided::By(law, vec![]);
         }
         if let Some(denial) = patient.filter(|voice| voice.effect == Effect::Deny) {
             return Decided::By(denial, vec![]);
         }
-        let network = self.voices(&self.network, &facts);
-        let deciding =
-            patient.or_else(|| first(&network, Effect::Deny)).or_else(|| first(&network, Effect::Permit));
-        match deciding {
+        speak(&self.network, &facts, &mut voices.network);
+        let network = |effect| first(&voices.network, effect);
+        match patient.or_else(|| network(Effect::Deny)).or_else(|| network(Effect::Permit)) {
             None => Decided::Denied(DEFAULT_RULE),
             Some(voice) if voice.effect == Effect::Deny => Decided::By(voice, vec![]),
-            Some(voice) => Decided::By(voice, obligations([&statutory, &spoken, &network])),
+            Some(voice) => Decided::By(voice, obligations(voices)),
         }
     }
 }
 
+/// Puts what rules say on a document into `voices`.
+fn speak<'a>(heard: &[Heard<'a>], facts: &Facts<'_>, voices: &mut Vec<Voice<'a>>) {
+    voices.clear();
+    voices.extend(heard.iter().filter_map(|heard| heard.speaks(facts)));
+}
+
 /// Returns what all rules that speak ask for, each duty once.
-fn obligations(spoken: [&Vec<Voice<'_>>; 3]) -> Vec<Obligation> {
-    let all = spoken.into_iter().flatten().flat_map(|voice| {
+fn obligations(spoken: &Voices<'_>) -> Vec<Obligation> {
+    let all = spoken.statutory.iter().chain(&spoken.patient).chain(&spoken.network).flat_map(|voice| {
         voice
             .rule
             .obligations
             .iter()
             .chain(voice.exception.iter().flat_map(|exception| &exception.obligations))
     });
-    all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().cloned().collect()
 }
 
 /// What decided.
@@ -259,15 +294,18 @@ pub fn decide(
     // Who has emergency access is not told what more of it could do, and who could not have it neither.
     let may_suppose = request.emergency == Emergency::None && request.may_override();
     let in_emergency = may_suppose.then(|| Hearing::new(policy, patient, &supposed));
+    let mut voices = Voices::default();
     let decide = |document: &DocumentFacts| {
         let hearing = match &out_of_scope {
             Some(out_of_scope) if !request.covers(document) => out_of_scope,
             _ => &hearing,
         };
-        let decided = hearing.decide(document);
+        let decided = hearing.decide(document, &mut voices);
         let effect = decided.effect();
         let could = effect == Effect::Deny
-            && in_emergency.as_ref().is_some_and(|open| open.decide(document).effect() == Effect::Permit);
+            && in_emergency
+                .as_ref()
+                .is_some_and(|open| open.decide(document, &mut voices).effect() == Effect::Permit);
         let rule_ids = vec![decided.rule_id().to_owned()];
         let obligations = match decided {
             Decided::By(_, obligations) => obligations,

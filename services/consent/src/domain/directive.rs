@@ -76,6 +76,7 @@ impl From<Directive> for Rule {
     fn from(directive: Directive) -> Self {
         Self {
             record: Some(directive.patient),
+            grantor: directive.grantor,
             matcher: directive.matcher,
             exceptions: directive.exceptions.into_iter().map(Into::into).collect(),
             overridable: directive.overridable,

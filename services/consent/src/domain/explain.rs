@@ -3,7 +3,7 @@
 use signpost_common::id::RecordRef;
 
 use super::{
-    decide::{DEFAULT_RULE, Decided, Decision, Hearing, UNKNOWN_LABEL_RULE, Voice, decide},
+    decide::{DEFAULT_RULE, Decided, Decision, Hearing, UNKNOWN_LABEL_RULE, Voice, Voices, decide},
     policy::Policy,
     request::{Facts, Request},
     rule::{DocumentFacts, Effect, Layer, Rule},
@@ -37,7 +37,7 @@ pub fn explain(
     let request = if request.covers(document) { request } else { &calm };
     let hearing = Hearing::new(policy, patient, request);
     let facts = Facts { document, consented: hearing.consented(document) };
-    let decided = hearing.decide(document);
+    let decided = hearing.decide(document, &mut Voices::default());
     let deciding = match &decided {
         Decided::By(voice, _) => Some(*voice),
         Decided::Denied(_) => None,

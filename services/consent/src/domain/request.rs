@@ -27,6 +27,23 @@ pub struct Requester {
     pub relationships: Vec<Relationship>,
 }
 
+impl Requester {
+    /// True for who acts for the patient, proven or not.
+    pub(super) fn is_representative(&self) -> bool {
+        self.role == Role::Representative || self.relationships.contains(&Relationship::Representative)
+    }
+
+    /// Returns what the role says that they are to the patient, where nobody knows it to be so.
+    pub(super) fn unproven(&self) -> Option<Relationship> {
+        let claimed = match self.role {
+            Role::Patient => Relationship::Myself,
+            Role::Representative => Relationship::Representative,
+            _ => return None,
+        };
+        (!self.relationships.contains(&claimed)).then_some(claimed)
+    }
+}
+
 /// What a requester is to a patient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Relationship {

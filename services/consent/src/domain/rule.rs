@@ -7,6 +7,7 @@ use signpost_common::id::{DocumentId, MemberId, RecordRef};
 
 use super::{
     criterion::{Criterion, Truth},
+    directive::Grantor,
     request::{Facts, Request},
 };
 
@@ -138,6 +139,8 @@ pub struct Rule {
     pub layer: Layer,
     /// The record that a directive hangs on; none for a rule of the policy.
     pub record: Option<RecordRef>,
+    /// Who gave a directive; the patient where nobody says otherwise.
+    pub grantor: Grantor,
     /// What holds where it matches.
     pub effect: Effect,
     /// What it speaks of.
@@ -163,6 +166,7 @@ impl Rule {
             id: id.to_owned(),
             layer,
             record: None,
+            grantor: Grantor::Patient,
             effect,
             matcher: Matcher::default(),
             exceptions: vec![],
@@ -216,6 +220,8 @@ impl Validity {
 pub struct DocumentFacts {
     /// Id of the pointer.
     pub id: DocumentId,
+    /// Pointers that it replaced: whoever names one of them names this one.
+    pub replaced: Vec<DocumentId>,
     /// Member that holds it.
     pub custodian: MemberId,
     /// Institution of the author.
@@ -238,6 +244,8 @@ pub struct Matcher {
     criteria: Vec<Criterion>,
     /// How many of them are about who asks.
     of_request: usize,
+    /// The kinds that are set, one bit each.
+    kinds: u16,
 }
 
 impl Matcher {
@@ -247,7 +255,8 @@ impl Matcher {
         criteria.sort_by_key(Criterion::kind);
         criteria.dedup_by_key(|criterion| criterion.kind());
         let of_request = criteria.iter().filter(|criterion| criterion.is_about_request()).count();
-        Self { criteria, of_request }
+        let kinds = criteria.iter().fold(0, |bits, criterion| bits | 1 << criterion.kind());
+        Self { criteria, of_request, kinds }
     }
 
     /// Returns the criteria.
@@ -290,7 +299,7 @@ impl Matcher {
 
     /// Returns the kinds of criteria that are set, one bit each.
     pub(super) fn kinds(&self) -> u16 {
-        self.criteria.iter().fold(0, |bits, criterion| bits | 1 << criterion.kind())
+        self.kinds
     }
 }
 

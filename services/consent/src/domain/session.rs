@@ -52,6 +52,8 @@ pub struct Review {
     pub outcome: ReviewOutcome,
     /// Note.
     pub note: String,
+    /// What follows from it.
+    pub follow_up: String,
     /// Who reviewed, as `member/user`.
     pub by: String,
 }

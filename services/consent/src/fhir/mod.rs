@@ -97,16 +97,16 @@ impl fmt::Debug for Imported {
 }
 
 impl Imported {
-    /// Returns the directive that it is for a patient who was looked up.
+    /// Returns the directive that it is for a patient who was looked up. It is as old as the consent says.
     pub fn directive(
         self,
         id: DirectiveId,
         patient: RecordRef,
-        created_us: i64,
+        now_us: i64,
         created_by: String,
     ) -> Directive {
-        let Self { patient: _, effect, matcher, exceptions, overridable, validity, grantor, given_us: _ } =
-            self;
+        let Self { patient: _, effect, matcher, exceptions, overridable, validity, grantor, given_us } = self;
+        let created_us = given_us.map_or(now_us, |given_us| given_us.min(now_us));
         Directive {
             id,
             patient,

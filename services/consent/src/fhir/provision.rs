@@ -125,7 +125,10 @@ fn code(faults: &mut Faults, path: &str, coding: Coding<'_>) -> Option<String> {
 /// True when a text is one that a directive may have.
 pub(super) fn printable(text: &str, chars_max: usize) -> bool {
     let count = text.chars().count();
-    count > 0 && count <= chars_max && !text.chars().any(char::is_control) && text.trim() == text
+    count > 0
+        && count <= chars_max
+        && !text.chars().any(signpost_common::text::is_unfit)
+        && text.trim() == text
 }
 
 fn codes(faults: &mut Faults, object: &Object<'_>, name: &str) -> Vec<String> {

@@ -22,7 +22,7 @@ pub fn write(directive: &Directive, version: Version) -> Result<Value, Vec<Fault
         Version::R5 if !directive.matcher.is_everything() => {
             faults.push(Fault::new(
                 "match",
-                "cannot be written: the root of an R5 Consent speaks of everything",
+                "cannot be written: the root of an R5 Consent speaks of everything; R4 can say it",
             ));
             Map::new()
         }

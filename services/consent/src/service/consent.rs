@@ -5,11 +5,19 @@ use signpost_common::{
     id::DirectiveId,
     rpc::{Context, page, status},
 };
-use signpost_proto::consent::v1::{self as proto, consent_service_server::ConsentService};
+use signpost_proto::{
+    audit::v1::EventOutcome,
+    common::v1::Role,
+    consent::v1::{self as proto, consent_service_server::ConsentService},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Service, own, position};
-use crate::{convert, domain::Directive, error::Error};
+use crate::{
+    convert,
+    domain::{Directive, Grantor},
+    error::Error,
+};
 
 impl Service {
     /// Checks that the network knows the labels of a directive: one that is misspelt would protect nothing.
@@ -41,7 +49,7 @@ impl Service {
     ) -> Result<Directive, Status> {
         self.check_labels(&directive).await?;
         if !own(context, &directive.patient) {
-            return Err(status::denied("NOT_YOUR_OWN", "directives are taken down for one's own patients"));
+            return Err(not_your_own(context));
         }
         let replayed = match &attempt {
             Some(attempt) => self.store.replayed(attempt).await?,
@@ -50,8 +58,20 @@ impl Service {
         let directive = match replayed {
             Some(id) => self.own_directive(context, convert::parsed("request_id", &id)?).await?,
             None => {
-                self.changing_directive(context, method, &directive, request_id).await?;
-                self.store.create_directive(&directive, attempt.as_ref()).await?
+                // An index that does not answer keeps no patient from a directive.
+                if matches!(self.patients.knows(context, &directive.patient).await, Ok(false)) {
+                    return Err(Error::RecordUnknown.into());
+                }
+                let record =
+                    |outcome| self.changing_directive(context, method, &directive, outcome, request_id);
+                record(EventOutcome::Success).await?;
+                match self.store.create_directive(&directive, attempt.as_ref()).await {
+                    Ok(created) => created,
+                    Err(refused) => {
+                        record(EventOutcome::Failed).await?;
+                        return Err(refused.into());
+                    }
+                }
             }
         };
         // A repetition too: the first attempt may not have been answered yet.
@@ -66,6 +86,14 @@ impl Service {
         let directive = self.store.directive(id).await?;
         directive.filter(|d| own(context, &d.patient)).ok_or(Error::DirectiveUnknown)
     }
+}
+
+fn not_your_own(context: &Context) -> Status {
+    let text = match context.is(&[Role::Patient, Role::Representative]) {
+        true => "the patient must be the one that your token names as its user",
+        false => "directives are those of your own organisation's patients",
+    };
+    status::denied("NOT_YOUR_OWN", text)
 }
 
 #[tonic::async_trait]
@@ -128,7 +156,7 @@ impl ConsentService for Service {
         let proto::ListDirectivesRequest { patient, page_size, page_token } = request.into_inner();
         let patient = convert::patient(&context, patient)?;
         if !own(&context, &patient) {
-            return Err(Error::DirectiveUnknown.into());
+            return Err(not_your_own(&context));
         }
         let limit = page::size(page_size)?;
         let query = format!("directives {}/{}", patient.member_id, patient.local_id());
@@ -149,7 +177,12 @@ impl ConsentService for Service {
         convert::request_id(&request_id)?;
         let id = convert::parsed("directive_id", &directive_id)?;
         let directive = self.own_directive(&context, id).await?;
-        self.changing_directive(&context, "RevokeDirective", &directive, &request_id).await?;
+        if context.is(&[Role::Representative]) && directive.grantor == Grantor::Patient {
+            let text = "what the patient said themselves is not taken back by who acts for them";
+            return Err(status::denied("NOT_YOUR_OWN", text));
+        }
+        let outcome = EventOutcome::Success;
+        self.changing_directive(&context, "RevokeDirective", &directive, outcome, &request_id).await?;
         let directive = self.store.revoke_directive(id, self.now_us()).await?;
         self.settle().await;
         Ok(Response::new(proto::RevokeDirectiveResponse { directive: Some(directive.into()) }))

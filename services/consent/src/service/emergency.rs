@@ -5,7 +5,10 @@ use signpost_common::{
     id::SessionId,
     rpc::{Context, page, status},
 };
-use signpost_proto::consent::v1::{self as proto, emergency_access_service_server::EmergencyAccessService};
+use signpost_proto::{
+    audit::v1::EventOutcome,
+    consent::v1::{self as proto, emergency_access_service_server::EmergencyAccessService},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Service, position};
@@ -45,11 +48,27 @@ impl EmergencyAccessService for Service {
             let session = Some(self.known_session(id, |_| true).await?.into());
             return Ok(Response::new(proto::OpenEmergencyAccessResponse { session }));
         }
-        let records = self.changing_session(&context, "OpenEmergencyAccess", &session, &request_id).await?;
+        let per_day = self.emergency_per_user_per_day;
+        let outcome = match self.store.may_open(&session, per_day).await? {
+            true => EventOutcome::Success,
+            false => EventOutcome::Refused,
+        };
+        let method = "OpenEmergencyAccess";
+        let records = self.changing_session(&context, method, &session, outcome, &request_id).await?;
         let notices = Notice::opened(&session, &convert::records(records)?);
-        let (per_day, attempt) = (self.emergency_per_user_per_day, attempt.as_ref());
-        let session = self.store.open_session(&session, &notices, per_day, attempt).await?;
-        Ok(Response::new(proto::OpenEmergencyAccessResponse { session: Some(session.into()) }))
+        let attempt = attempt.as_ref();
+        match self.store.open_session(&session, &notices, per_day, attempt).await {
+            Ok(session) => {
+                Ok(Response::new(proto::OpenEmergencyAccessResponse { session: Some(session.into()) }))
+            }
+            Err(refused) => {
+                if outcome == EventOutcome::Success {
+                    let failed = EventOutcome::Failed;
+                    self.changing_session(&context, method, &session, failed, &request_id).await?;
+                }
+                Err(refused.into())
+            }
+        }
     }
 
     async fn close_emergency_access(
@@ -62,7 +81,8 @@ impl EmergencyAccessService for Service {
         let id = convert::parsed("session_id", &session_id)?;
         let caller = &context.caller;
         let session = self.known_session(id, |s| s.opened_by(&caller.member_id, &caller.user)).await?;
-        self.changing_session(&context, "CloseEmergencyAccess", &session, &request_id).await?;
+        self.changing_session(&context, "CloseEmergencyAccess", &session, EventOutcome::Success, &request_id)
+            .await?;
         let session = self.store.close_session(id, self.now_us()).await?;
         self.settle().await;
         Ok(Response::new(proto::CloseEmergencyAccessResponse { session: Some(session.into()) }))
@@ -83,7 +103,7 @@ impl EmergencyAccessService for Service {
         let mut rows = self.store.sessions(member_id, include_completed, after.as_ref(), limit + 1).await?;
         let next_page_token =
             page::cut(query.as_bytes(), &mut rows, limit, |s| format!("{}/{}", s.opened_us, s.id));
-        let sessions = rows.into_iter().map(Into::into).collect();
+        let sessions = rows.into_iter().map(convert::reviewed).collect();
         Ok(Response::new(proto::ListEmergencyReviewsResponse { sessions, next_page_token }))
     }
 
@@ -92,23 +112,24 @@ impl EmergencyAccessService for Service {
         request: Request<proto::CompleteEmergencyReviewRequest>,
     ) -> Result<Response<proto::CompleteEmergencyReviewResponse>, Status> {
         let context = Context::of(&request)?;
-        let proto::CompleteEmergencyReviewRequest { session_id, outcome, note, request_id } =
-            request.into_inner();
-        convert::request_id(&request_id)?;
-        let id = convert::parsed("session_id", &session_id)?;
-        let review = convert::review(&context, outcome, &note)?;
+        let request = request.into_inner();
+        convert::request_id(&request.request_id)?;
+        let id = convert::parsed("session_id", &request.session_id)?;
+        let review = convert::review(&context, &request)?;
         let caller = &context.caller;
         let may_know = |s: &Session| context.operator || s.member_id.as_str() == caller.member_id;
         let session = self.known_session(id, may_know).await?;
         if session.opened_by(&caller.member_id, &caller.user) {
             return Err(status::denied("OWN_SESSION", "nobody reviews an emergency session of their own"));
         }
-        if session.review.as_ref().is_some_and(|found| found.outcome != review.outcome) {
+        if session.review.as_ref().is_some_and(|found| *found != review) {
             return Err(Error::ReviewCompleted.into());
         }
-        self.changing_session(&context, "CompleteEmergencyReview", &session, &request_id).await?;
+        let (method, outcome) = ("CompleteEmergencyReview", EventOutcome::Success);
+        self.changing_session(&context, method, &session, outcome, &request.request_id).await?;
         let session = self.store.review_session(id, &review, self.now_us()).await?;
         self.settle().await;
-        Ok(Response::new(proto::CompleteEmergencyReviewResponse { session: Some(session.into()) }))
+        let session = Some(convert::reviewed(session));
+        Ok(Response::new(proto::CompleteEmergencyReviewResponse { session }))
     }
 }

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::Service;
 use crate::{
     convert,
-    document::{Document, Problem},
+    document::{Document, NetworkDefault, Problem},
     domain::{self, Policy, Rule},
     error::Error,
     store::policy::{Actor, Draft, Kept, StoredPolicy},
@@ -96,9 +96,9 @@ impl Service {
         let mut response = proto::SimulatePolicyResponse::default();
         let mut below = None;
         loop {
-            let page = self.store.decisions(since_us, below, REPLAYED_AT_ONCE).await?;
+            let page = self.store.decisions(since_us, below.as_ref(), REPLAYED_AT_ONCE).await?;
             let Some(last) = page.last() else { return Ok(response) };
-            below = Some(last.id);
+            below = Some((last.request.now_us, last.id.to_string()));
             let mut ids: Vec<DirectiveId> = page.iter().flat_map(|kept| kept.directives.clone()).collect();
             ids.sort_unstable();
             ids.dedup();
@@ -267,17 +267,21 @@ impl PolicyService for Service {
             "" => self.store.activated(None).await?,
             version => self.store.policy(version).await?,
         };
-        let default = self.network_default;
-        let response = match (stored, request.get_ref().version.as_str()) {
+        let default = match request.get_ref().version.as_str() {
+            "" => Some(self.network_default),
+            version => NetworkDefault::of_version(version),
+        };
+        let response = match (stored, default) {
             (Some(stored), _) => {
                 let source = stored.source.clone();
                 proto::GetPolicyVersionResponse { version: Some(stored.into()), source }
             }
             // What is shipped holds as long as nothing was activated.
-            (None, version) if version.is_empty() || version == default.version() => {
+            (None, Some(default)) => {
+                let in_force = default == self.network_default;
                 let version = proto::PolicyVersion {
-                    version: default.version().to_owned(),
-                    active: self.store.activated(None).await?.is_none(),
+                    version: default.version(),
+                    active: in_force && self.store.activated(None).await?.is_none(),
                     ..Default::default()
                 };
                 proto::GetPolicyVersionResponse {
@@ -285,7 +289,7 @@ impl PolicyService for Service {
                     source: default.source().to_owned(),
                 }
             }
-            (None, _) => return Err(Error::PolicyUnknown.into()),
+            (None, None) => return Err(Error::PolicyUnknown.into()),
         };
         Ok(Response::new(response))
     }

@@ -79,6 +79,9 @@ pub trait Store: policy::Policies + notice::Notices {
     /// Returns the directives on these records that were not revoked and have not ended.
     async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Vec<Directive>, Error>;
 
+    /// Returns whether the user of a session has opened fewer in the day before it than may be; 0 stands for any number.
+    async fn may_open(&self, session: &Session, per_day: u32) -> Result<bool, Error>;
+
     /// Adds a session with its notices, unless its user has opened as many in the last day as may be; 0 stands for any
     /// number. The same attempt again returns what the first one made.
     async fn open_session(
@@ -104,6 +107,6 @@ pub trait Store: policy::Policies + notice::Notices {
         limit: i64,
     ) -> Result<Vec<Session>, Error>;
 
-    /// Records a review and closes the session. The same outcome again is harmless and changes nothing.
+    /// Records a review and closes the session. The same review again is harmless and changes nothing.
     async fn review_session(&self, id: SessionId, review: &Review, now_us: i64) -> Result<Session, Error>;
 }

@@ -207,20 +207,42 @@ impl Policies for SqlStore {
     async fn decisions(
         &self,
         since_us: i64,
-        below: Option<DecisionId>,
+        below: Option<&Position>,
         limit: i64,
     ) -> Result<Vec<Kept>, Error> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT decision_id, payload FROM decision WHERE decision_id < $1 AND decided_at >= $2
-             ORDER BY decision_id DESC LIMIT $3",
-        )
-        // Ids are lower case hexadecimals.
-        .bind(below.map_or_else(|| "g".to_owned(), |id| id.to_string()))
-        .bind(since_us)
-        .bind(limit)
-        .fetch_all(&self.pools.read)
-        .await?;
+        let mut query = decisions_query("", since_us, below, limit);
+        let rows: Vec<(String, Vec<u8>)> = query.build_query_as().fetch_all(&self.pools.read).await?;
         Ok(rows.into_iter().map(read_decision).collect::<Result<_, _>>()?)
+    }
+
+    async fn keep_shipped(&self, version: &str, source: &str) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO policy_shipped (version, source) VALUES ($1, $2) ON CONFLICT (version) DO NOTHING",
+        )
+        .bind(version)
+        .bind(source)
+        .execute(&self.pools.write)
+        .await?;
+        Ok(())
+    }
+
+    async fn shipped(&self, version: &str) -> Result<Option<String>, Error> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT source FROM policy_shipped WHERE version = $1")
+            .bind(version)
+            .fetch_optional(&self.pools.read)
+            .await?;
+        Ok(row.map(|(source,)| source))
+    }
+
+    async fn forget(&self, before_us: i64) -> Result<u64, Error> {
+        let mut forgotten = 0;
+        for (table, id, time) in
+            [("decision", "decision_id", "decided_at"), ("notice", "notice_id", "acknowledged_at")]
+        {
+            let mut query = forget_query("", table, id, time, before_us);
+            forgotten += query.build().execute(&self.pools.write).await?.rows_affected();
+        }
+        Ok(forgotten)
     }
 
     async fn directives_of(&self, ids: &[DirectiveId]) -> Result<Vec<Directive>, Error> {
@@ -243,8 +265,28 @@ impl Policies for SqlStore {
     }
 }
 
+fn decisions_query(explain: &str, since_us: i64, below: Option<&Position>, limit: i64) -> QueryBuilder<Db> {
+    let (decided_us, id) = below.cloned().unwrap_or((i64::MAX, String::new()));
+    let mut query = QueryBuilder::new(explain);
+    query.push("SELECT decision_id, payload FROM decision WHERE decided_at >= ").push_bind(since_us);
+    query.push(" AND (decided_at, decision_id) < (").push_bind(decided_us).push(", ").push_bind(id);
+    query.push(") ORDER BY decided_at DESC, decision_id DESC LIMIT ").push_bind(limit);
+    query
+}
+
+fn forget_query(explain: &str, table: &str, id: &str, time: &str, before_us: i64) -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new(explain);
+    query.push("DELETE FROM ").push(table).push(" WHERE ").push(id).push(" IN (SELECT ").push(id);
+    query.push(" FROM ").push(table).push(" WHERE ").push(time).push(" < ").push_bind(before_us);
+    query.push(" ORDER BY ").push(time).push(" LIMIT ").push_bind(FORGOTTEN_AT_ONCE).push(")");
+    query
+}
+
 /// Rows of one statement.
 const DECISIONS_AT_ONCE: usize = 256;
+
+/// Most rows of a table that are forgotten in one statement.
+const FORGOTTEN_AT_ONCE: i64 = 1000;
 
 fn read_decision((id, payload): (String, Vec<u8>)) -> Result<Kept, db::Error> {
     let corrupt = || db::Error::Corrupt("decision");

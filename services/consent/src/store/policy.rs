@@ -6,7 +6,7 @@ use signpost_common::{
     id::{DecisionId, DirectiveId},
 };
 
-use super::Error;
+use super::{Error, Position};
 use crate::domain::{Decision, Directive, DocumentFacts, Request};
 
 /// A version of the policy, as it is stored.
@@ -118,13 +118,23 @@ pub trait Policies: Send + Sync {
     /// Returns a question that was decided.
     async fn decision(&self, id: DecisionId) -> Result<Option<Kept>, Error>;
 
-    /// Returns questions that were decided since a moment, newest first, below an id.
+    /// Returns questions that were decided since a moment, newest first, below a position.
     async fn decisions(
         &self,
         since_us: i64,
-        below: Option<DecisionId>,
+        below: Option<&Position>,
         limit: i64,
     ) -> Result<Vec<Kept>, Error>;
+
+    /// Keeps the document of a version that is shipped, so that what was decided by it can be explained by later releases.
+    async fn keep_shipped(&self, version: &str, source: &str) -> Result<(), Error>;
+
+    /// Returns the document of a version that was shipped once.
+    async fn shipped(&self, version: &str) -> Result<Option<String>, Error>;
+
+    /// Forgets decisions that were made, and notices that somebody took note of, before a moment, oldest first, as many as
+    /// one step may, and returns how many there were.
+    async fn forget(&self, before_us: i64) -> Result<u64, Error>;
 
     /// Returns directives, in any order; those that do not exist are left out.
     async fn directives_of(&self, ids: &[DirectiveId]) -> Result<Vec<Directive>, Error>;

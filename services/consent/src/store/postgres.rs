@@ -25,17 +25,28 @@ mod tests {
             "INSERT INTO directive SELECT 'd' || i, 'north', i::text, 1, 0, '', NULL, NULL, i, 'x', NULL
              FROM generate_series(1, 20000) i",
             "INSERT INTO patient_epoch SELECT 'north', i::text, 1 FROM generate_series(1, 20000) i",
+            "INSERT INTO decision SELECT 'd' || i, i, '' FROM generate_series(1, 20000) i",
+            "INSERT INTO notice SELECT 'n' || i, 'north', '', 1, 'north', 'x', '', '', i, i
+             FROM generate_series(1, 20000) i",
+            "ANALYZE decision",
+            "ANALYZE notice",
             "ANALYZE directive",
             "ANALYZE patient_epoch",
         ] {
             sqlx::query(statement).execute(&pools.write).await.unwrap();
         }
         let records = [record("north", "1"), record("south", "2")];
-        for mut query in [standing_query("EXPLAIN ", &records, 0), epoch_query("EXPLAIN ", &records)] {
+        let position = (900, "d900".to_owned());
+        for (index, mut query) in [
+            ("directive_patient", standing_query("EXPLAIN ", &records, 0)),
+            ("patient_epoch_pkey", epoch_query("EXPLAIN ", &records)),
+            ("decision_decided", decisions_query("EXPLAIN ", 100, Some(&position), 50)),
+            ("decision_decided", forget_query("EXPLAIN ", "decision", "decision_id", "decided_at", 9)),
+            ("notice_acknowledged", forget_query("EXPLAIN ", "notice", "notice_id", "acknowledged_at", 9)),
+        ] {
             let plan: Vec<(String,)> = query.build_query_as().fetch_all(&pools.read).await.unwrap();
             let plan: String = plan.into_iter().map(|(step,)| step + "\n").collect();
-            assert!(plan.contains("directive_patient") || plan.contains("patient_epoch_pkey"), "{plan}");
-            assert!(!plan.contains("Seq Scan"), "{plan}");
+            assert!(plan.contains(index) && !plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
         }
     }
 }

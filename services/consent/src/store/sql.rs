@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use signpost_common::{
-    db::{self, Attempt},
+    db::{self, Attempt, shelf::Shelf},
     id::{DirectiveId, MemberId, RecordRef, SessionId},
 };
 use signpost_proto::consent::v1::{EmergencyReason, ReviewOutcome};
@@ -20,12 +20,13 @@ type Connection = <Db as sqlx::Database>::Connection;
 #[derive(Debug)]
 pub struct SqlStore {
     pools: Pools,
+    shelf: Shelf<Db>,
 }
 
 impl SqlStore {
     /// Keeps them in this one.
     pub fn new(pools: Pools) -> Self {
-        Self { pools }
+        Self { shelf: Shelf::new(pools.read.clone()), pools }
     }
 }
 
@@ -96,7 +97,7 @@ impl TryFrom<DirectiveRow> for Directive {
 }
 
 const SESSION: &str = "session_id, person_id, member_id, user_name, reason, reason_text, opened_at, expires_at, \
-                       closed_at, review_due_at, review_outcome, review_note, reviewed_by, scope";
+                       closed_at, review_due_at, review_outcome, review_note, reviewed_by, scope, follow_up";
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
@@ -114,6 +115,7 @@ struct SessionRow {
     review_note: String,
     reviewed_by: String,
     scope: Option<Vec<u8>>,
+    follow_up: String,
 }
 
 fn number<T: TryFrom<i32>>(value: i64) -> Option<T> {
@@ -127,7 +129,10 @@ impl TryFrom<SessionRow> for Session {
         let corrupt = || db::Error::Corrupt("emergency session");
         let review = match number::<ReviewOutcome>(row.review_outcome).ok_or_else(corrupt)? {
             ReviewOutcome::Unspecified => None,
-            outcome => Some(Review { outcome, note: row.review_note, by: row.reviewed_by }),
+            outcome => {
+                let (note, follow_up, by) = (row.review_note, row.follow_up, row.reviewed_by);
+                Some(Review { outcome, note, follow_up, by })
+            }
         };
         Ok(Self {
             id: row.session_id.parse().map_err(|_| corrupt())?,
@@ -196,6 +201,7 @@ async fn replayed_id(c: &mut Connection, attempt: Option<&Attempt>) -> Result<Op
     Ok(response.map(String::from_utf8).transpose().map_err(|_| db::Error::Corrupt("response"))?)
 }
 
+/// Counts the epoch of a patient's record up, and holds its row: whoever else changes directives of that record waits.
 async fn bump_epoch(c: &mut Connection, patient: &RecordRef) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO patient_epoch (member_id, local_id, epoch) VALUES ($1, $2, 1)
@@ -235,8 +241,37 @@ async fn insert_directive(c: &mut Connection, new: &Directive) -> Result<(), Err
     .bind(new.signature.as_ref().map(|signed| &signed.public_key))
     .bind(new.signature.as_ref().map(|signed| &signed.signature))
     .execute(c)
+    .await
+    .map_err(|error| match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => Error::SignatureUsed,
+        _ => error.into(),
+    })?;
+    Ok(())
+}
+
+/// Keeps other openings of the user of a session waiting until the end of the transaction.
+async fn hold_user(c: &mut Connection, session: &Session) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO emergency_lock (member_id, user_name, openings) VALUES ($1, $2, 1)
+         ON CONFLICT (member_id, user_name) DO UPDATE SET openings = emergency_lock.openings + 1",
+    )
+    .bind(session.member_id.as_str())
+    .bind(&session.user)
+    .execute(c)
     .await?;
     Ok(())
+}
+
+async fn may_open(c: &mut Connection, session: &Session, per_day: u32) -> Result<bool, Error> {
+    let (opened,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM emergency_session WHERE member_id = $1 AND user_name = $2 AND opened_at > $3",
+    )
+    .bind(session.member_id.as_str())
+    .bind(&session.user)
+    .bind(session.opened_us - DAY_US)
+    .fetch_one(c)
+    .await?;
+    Ok(per_day == 0 || opened < i64::from(per_day))
 }
 
 async fn insert_session(c: &mut Connection, new: &Session) -> Result<(), Error> {
@@ -287,6 +322,7 @@ impl Store for SqlStore {
         if let Some(id) = replayed_id(&mut tx, attempt).await? {
             return find_directive(&mut tx, &id).await?.ok_or(Error::DirectiveUnknown);
         }
+        bump_epoch(&mut tx, &directive.patient).await?;
         let (standing,): (i64,) = sqlx::query_as(
             "SELECT COUNT(*) FROM directive WHERE member_id = $1 AND local_id = $2 AND revoked_at IS NULL
              AND (valid_to IS NULL OR valid_to > $3)",
@@ -300,7 +336,6 @@ impl Store for SqlStore {
             return Err(Error::TooManyDirectives);
         }
         insert_directive(&mut tx, directive).await?;
-        bump_epoch(&mut tx, &directive.patient).await?;
         let id = directive.id.to_string();
         keep_response(&mut tx, attempt, id.as_bytes(), directive.created_us).await?;
         tx.commit().await?;
@@ -343,8 +378,9 @@ impl Store for SqlStore {
     }
 
     async fn epoch(&self, records: &[RecordRef]) -> Result<Epoch, Error> {
-        let (directives, policy) =
-            epoch_query("", records).build_query_as().fetch_one(&self.pools.read).await?;
+        let mut c = self.shelf.take().await?;
+        let (directives, policy) = epoch_query("", records).build_query_as().fetch_one(&mut *c).await?;
+        self.shelf.keep(c);
         Ok(Epoch { directives, policy })
     }
 
@@ -352,6 +388,10 @@ impl Store for SqlStore {
         let mut query = standing_query("", records, now_us);
         let rows: Vec<DirectiveRow> = query.build_query_as().fetch_all(&self.pools.read).await?;
         Ok(rows.into_iter().map(Directive::try_from).collect::<Result<_, _>>()?)
+    }
+
+    async fn may_open(&self, session: &Session, per_day: u32) -> Result<bool, Error> {
+        may_open(&mut *self.pools.read.acquire().await?, session, per_day).await
     }
 
     async fn open_session(
@@ -365,15 +405,8 @@ impl Store for SqlStore {
         if let Some(id) = replayed_id(&mut tx, attempt).await? {
             return find_session(&mut tx, &id).await?.ok_or(Error::SessionUnknown);
         }
-        let (opened,): (i64,) = sqlx::query_as(
-            "SELECT COUNT(*) FROM emergency_session WHERE member_id = $1 AND user_name = $2 AND opened_at > $3",
-        )
-        .bind(session.member_id.as_str())
-        .bind(&session.user)
-        .bind(session.opened_us - DAY_US)
-        .fetch_one(&mut *tx)
-        .await?;
-        if per_day > 0 && opened >= i64::from(per_day) {
+        hold_user(&mut tx, session).await?;
+        if !may_open(&mut tx, session, per_day).await? {
             return Err(Error::EmergencyQuota(per_day));
         }
         insert_session(&mut tx, session).await?;
@@ -420,18 +453,20 @@ impl Store for SqlStore {
     async fn review_session(&self, id: SessionId, review: &Review, now_us: i64) -> Result<Session, Error> {
         let mut tx = self.pools.write.begin_with(BEGIN).await?;
         sqlx::query(
-            "UPDATE emergency_session SET review_outcome = $2, review_note = $3, reviewed_by = $4
+            "UPDATE emergency_session SET review_outcome = $2, review_note = $3, reviewed_by = $4,
+                                          follow_up = $5
              WHERE session_id = $1 AND review_outcome = 0",
         )
         .bind(id.to_string())
         .bind(i64::from(review.outcome as i32))
         .bind(&review.note)
         .bind(&review.by)
+        .bind(&review.follow_up)
         .execute(&mut *tx)
         .await?;
         close(&mut tx, &id.to_string(), now_us).await?;
         let session = find_session(&mut tx, &id.to_string()).await?.ok_or(Error::SessionUnknown)?;
-        if session.review.as_ref().is_none_or(|found| found.outcome != review.outcome) {
+        if session.review.as_ref().is_none_or(|found| found != review) {
             return Err(Error::ReviewCompleted);
         }
         tx.commit().await?;

@@ -19,7 +19,8 @@ use cedar_policy::{
 };
 use signpost_common::id::RecordRef;
 use signpost_consent::domain::{
-    Criterion, DocumentFacts, Effect, Emergency, Exception, Layer, Policy, Request, Rule, vocabulary::LABELS,
+    Criterion, DocumentFacts, Effect, Emergency, Exception, Grantor, Layer, Policy, Relationship, Request,
+    Rule, vocabulary::LABELS,
 };
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
@@ -43,7 +44,8 @@ struct Said {
     rule: String,
     record: Option<RecordRef>,
     effect: Effect,
-    narrow: usize,
+    grantor: Grantor,
+    narrow: (bool, usize),
     created_us: i64,
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct Oracle {
 /// A question, as Cedar reads it.
 pub(crate) struct Asked {
     member: EntityUid,
+    is_representative: bool,
     /// Documents that emergency access is for; `None` where it is not open.
     scope: Option<PolicySet>,
     /// What is asked where emergency access has no part.
@@ -111,8 +114,12 @@ impl Oracle {
             let complete = gates.iter().any(|id| id.to_string() == "complete");
             return last_resort(if complete { "default:unknown-label" } else { "default:deny" });
         }
-        let patient = self.of_patient(&ask(&self.patient, false).1);
-        let consented = patient.as_ref().is_some_and(|verdict| verdict.effect == Effect::Permit);
+        let speaking = ask(&self.patient, false).1;
+        let patient = self.of_patient(&speaking, |_| true);
+        // Nobody who acts for the patient consents for themselves.
+        let counts = |said: &Said| !asked.is_representative || said.grantor == Grantor::Patient;
+        let consented =
+            self.of_patient(&speaking, counts).is_some_and(|verdict| verdict.effect == Effect::Permit);
         let (lawful, forbidding) = ask(&self.law, consented);
         if lawful == Decision::Deny {
             return Verdict { effect: Effect::Deny, layer: Layer::Statutory, rules: texts(&forbidding) };
@@ -148,9 +155,9 @@ impl Oracle {
     }
 
     /// At each record the narrower match, then the newer directive, then the denial; then a denial at any record.
-    fn of_patient(&self, speaking: &[PolicyId]) -> Option<Verdict> {
+    fn of_patient(&self, speaking: &[PolicyId], counts: impl Fn(&Said) -> bool) -> Option<Verdict> {
         let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for said in speaking.iter().map(|id| &self.said[id]) {
+        for said in speaking.iter().map(|id| &self.said[id]).filter(|said| counts(said)) {
             records.entry(&said.record).or_default().push(said);
         }
         // Of those that are as narrow, as new and of one effect, any may be named.
@@ -203,6 +210,7 @@ fn directive(rule: &Rule) -> Vec<(String, String, Said)> {
     let said = |effect, narrow| Said {
         rule: rule.id.clone(),
         record: rule.record.clone(),
+        grantor: rule.grantor,
         effect,
         narrow,
         created_us: rule.created_us,
@@ -226,11 +234,12 @@ fn directive(rule: &Rule) -> Vec<(String, String, Said)> {
     [itself].into_iter().chain(excepted).collect()
 }
 
-/// Counts the kinds of criteria that a match is made of.
-fn narrow(rule: &Rule, exception: Option<&Exception>) -> usize {
+/// Says whether a match names documents, and counts the kinds of criteria that it is made of.
+fn narrow(rule: &Rule, exception: Option<&Exception>) -> (bool, usize) {
     let criteria = rule.matcher.criteria().iter();
-    let more = exception.into_iter().flat_map(|exception| exception.matcher.criteria());
-    criteria.chain(more).map(discriminant).collect::<HashSet<_>>().len()
+    let criteria = criteria.chain(exception.into_iter().flat_map(|exception| exception.matcher.criteria()));
+    let names_documents = criteria.clone().any(|criterion| matches!(criterion, Criterion::Documents(_)));
+    (names_documents, criteria.map(discriminant).collect::<HashSet<_>>().len())
 }
 
 /// The rule is in force, and its criteria hold.
@@ -275,7 +284,10 @@ fn condition(criterion: &Criterion, sure: bool) -> String {
         Criterion::Requesters(members) => format!("principal in {}", entities("Member", members)),
         Criterion::Roles(roles) => contains(words(roles), "context", "role"),
         Criterion::Purposes(purposes) => contains(words(purposes), "context", "purpose"),
-        Criterion::Relationships(wanted) => format!("context.relationships.containsAny({})", words(wanted)),
+        Criterion::Relationships(wanted) => {
+            let fact = if sure { "relationships" } else { "claimed" };
+            format!("context.{fact}.containsAny({})", words(wanted))
+        }
         Criterion::Emergency(reasons) => {
             format!("({EMERGENCY} && context.emergency.containsAny({}))", words(reasons))
         }
@@ -339,11 +351,19 @@ pub(crate) fn asked(request: &Request) -> Asked {
             EmergencyReason::DangerToOthers,
         ],
     };
+    // What a role says of a relationship is not known to be so, nor known not to be.
+    let mut claimed = requester.relationships.clone();
+    match requester.role {
+        Role::Patient => claimed.push(Relationship::Myself),
+        Role::Representative => claimed.push(Relationship::Representative),
+        _ => {}
+    }
     let emergency = (!reasons.is_empty()).then(|| ("emergency".to_owned(), texts_value(&reasons)));
     let context = |emergency: Option<&(String, Value)>, consented| {
         let pairs = [
             ("now".to_owned(), Value::new_long(request.now_us)),
             ("relationships".to_owned(), texts_value(&requester.relationships)),
+            ("claimed".to_owned(), texts_value(&claimed)),
             ("consented".to_owned(), Value::new_bool(consented)),
         ];
         let known = [role.as_ref(), purpose.as_ref(), emergency].into_iter().flatten().cloned();
@@ -353,6 +373,7 @@ pub(crate) fn asked(request: &Request) -> Asked {
     let covers: Vec<_> =
         request.scope.criteria().iter().map(|criterion| condition(criterion, true)).collect();
     Asked {
+        is_representative: claimed.contains(&Relationship::Representative),
         member: uid("Member", requester.member_id.as_str()),
         scope: emergency.as_ref().map(|_| policies([("scope".to_owned(), permit(&all(&covers)))])),
         calm: contexts(None),
@@ -384,7 +405,9 @@ pub(crate) fn documents(policy: &Policy, all: &[DocumentFacts]) -> Entities {
             start,
         ];
         let attributes = attributes.into_iter().chain(optional.into_iter().flatten()).collect();
-        Entity::new(document(facts), attributes, HashSet::new()).unwrap()
+        // Whatever is in a document that it replaced is in it.
+        let replaced = facts.replaced.iter().map(|id| uid("Document", &id.to_string())).collect();
+        Entity::new(document(facts), attributes, replaced).unwrap()
     };
     Entities::from_entities(all.iter().map(entity).chain([network]), None).unwrap()
 }

@@ -12,8 +12,9 @@ use signpost_common::{
     clock,
     id::{PersonId, SessionId},
 };
+use signpost_consent::document::NetworkDefault;
 use signpost_proto::{
-    audit::v1::EventKind,
+    audit::v1::{EventKind, EventOutcome},
     common::v1::Role,
     consent::v1::{self as proto, Directive, DocumentFacts, Effect, Match, ReviewOutcome},
 };
@@ -29,7 +30,7 @@ async fn a_patient_says_no_and_takes_it_back() {
 
     let before = doctor.decide(&person, "").await.unwrap();
     assert_eq!(before.decisions[0].effect(), Effect::Permit);
-    assert_eq!(before.policy_version, "opt-out");
+    assert_eq!(before.policy_version, NetworkDefault::OptOut.version());
     let made = patient.create(denial(), "1").await.unwrap();
     assert_eq!(made.patient.as_ref().unwrap().member_id, "north");
     let denied = doctor.decide(&person, "").await.unwrap();
@@ -101,10 +102,35 @@ async fn directives_of_others_do_not_exist() {
         refused(stranger.consent.get_directive(get).await, Code::NotFound, "DIRECTIVE_UNKNOWN");
         let list =
             proto::ListDirectivesRequest { patient: Some(patient("north", "p1")), ..Default::default() };
-        refused(stranger.consent.list_directives(list).await, Code::NotFound, "DIRECTIVE_UNKNOWN");
+        refused(stranger.consent.list_directives(list).await, Code::PermissionDenied, "NOT_YOUR_OWN");
         let revoke = proto::RevokeDirectiveRequest { directive_id, request_id: String::new() };
         refused(stranger.consent.revoke_directive(revoke).await, Code::NotFound, "DIRECTIVE_UNKNOWN");
     }
+}
+
+#[tokio::test]
+async fn a_patient_whom_the_index_does_not_know_directs_nothing() {
+    let service = Consent::start().await;
+    let mut clerk = service.caller("north", "clerk", Role::Clerk);
+    let of = |id| Directive { patient: Some(patient("north", id)), ..denial() };
+    refused(clerk.create(of("nobody"), "1").await, Code::NotFound, "RECORD_UNKNOWN");
+    clerk.create(of("silence"), "2").await.expect("an index that does not answer keeps nobody from it");
+}
+
+#[tokio::test]
+async fn who_acts_for_a_patient_takes_back_their_own_word_alone() {
+    let service = Consent::start().await;
+    let mut own = service.caller("north", "p1", Role::Patient);
+    let mut parent = service.caller("north", "p1", Role::Representative);
+    let revoke = |made: Directive| proto::RevokeDirectiveRequest {
+        directive_id: made.directive_id,
+        request_id: String::new(),
+    };
+    let by_patient = own.create(denial(), "1").await.unwrap();
+    let taken_back = parent.consent.revoke_directive(revoke(by_patient)).await;
+    refused(taken_back, Code::PermissionDenied, "NOT_YOUR_OWN");
+    let by_parent = parent.create(denial(), "2").await.unwrap();
+    parent.consent.revoke_directive(revoke(by_parent)).await.unwrap();
 }
 
 #[tokio::test]
@@ -125,6 +151,8 @@ async fn a_bad_directive_is_refused_with_the_path_of_its_fault() {
         ("directive.effect", Directive { effect: 9, ..denial() }),
         ("directive.valid_to", Directive { valid_from: time(5), valid_to: time(5), ..denial() }),
         ("directive.valid_to", Directive { valid_to: time(5), ..denial() }),
+        ("directive.valid_to", Directive { valid_from: time(5), valid_to: time(9), ..denial() }),
+        ("directive.overridable", Directive { effect: Effect::Permit.into(), ..denial() }),
         ("directive.exceptions", Directive { exceptions: vec![narrow; 17], ..denial() }),
         ("directive.exceptions[0]", Directive { exceptions: vec![Match::default()], ..denial() }),
         ("directive.match.type_codes[3]", speaks_of(Match { type_codes: codes, ..Match::default() })),
@@ -215,6 +243,7 @@ async fn emergency_access_serves_who_opened_it_until_it_is_closed() {
         [
             (&*made.directive_id, "patient", true, false),
             ("network:opt-out", "network", true, true),
+            ("network:own-information", "network", false, false),
             ("default:deny", "default", false, false),
             ("default:unknown-label", "default", false, false),
         ]
@@ -267,6 +296,34 @@ async fn privacy_officers_review_the_sessions_of_their_own_member() {
     assert!(officer("south", "po").reviews().await.is_empty());
     let refused_now = doctor.decide(&person, &id).await;
     refused(refused_now, Code::FailedPrecondition, "EMERGENCY_SESSION_INVALID");
+}
+
+#[tokio::test]
+async fn a_review_says_what_follows_and_only_reviewers_read_it() {
+    let service = Consent::start().await;
+    let mut doctor = service.caller("south", "dr-lee", Role::Physician);
+    let id = doctor.open(&PersonId::generate().to_string()).await.unwrap().session_id;
+    let mut officer = service.caller("south", "po", Role::PrivacyOfficer);
+    wrong(officer.review_as(&id, ReviewOutcome::NotJustified, " ").await, "follow_up");
+    let follow_up = "The department is trained again.";
+    let reviewed = officer.review_as(&id, ReviewOutcome::NotJustified, follow_up).await.unwrap();
+    assert_eq!((&*reviewed.follow_up, &*reviewed.reviewed_by), (follow_up, "south/po"));
+    assert_eq!(officer.sessions(true).await, [reviewed]);
+    let closed = doctor.close(&id).await.unwrap();
+    assert_eq!((closed.review_outcome(), &*closed.follow_up), (ReviewOutcome::NotJustified, ""));
+}
+
+#[tokio::test]
+async fn emergency_access_over_the_quota_is_recorded_as_refused() {
+    let service = Consent::start().await;
+    let mut doctor = service.caller("south", "dr-lee", Role::Physician);
+    for _ in 0..2 {
+        doctor.open(&PersonId::generate().to_string()).await.unwrap();
+    }
+    assert_eq!(service.events().pop().unwrap().outcome(), EventOutcome::Success);
+    let third = doctor.open(&PersonId::generate().to_string()).await;
+    refused(third, Code::ResourceExhausted, "EMERGENCY_QUOTA");
+    assert_eq!(service.events().pop().unwrap().outcome(), EventOutcome::Refused);
 }
 
 #[tokio::test]

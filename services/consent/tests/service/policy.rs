@@ -37,7 +37,8 @@ async fn a_policy_is_in_force_from_its_activation_to_its_rollback() {
     let mut doctor = service.caller("south", "dr-lee", Role::Physician);
     let person = PersonId::generate().to_string();
     let before = doctor.decide(&person, "").await.unwrap();
-    assert_eq!((&*before.policy_version, before.decisions[0].effect()), ("opt-out", Effect::Permit));
+    let shipped = NetworkDefault::OptOut.version();
+    assert_eq!((&*before.policy_version, before.decisions[0].effect()), (&*shipped, Effect::Permit));
 
     refused(operator.roll_back("r0").await, Code::FailedPrecondition, "POLICY_FIRST");
     refused(operator.activate("research@1").await, Code::NotFound, "POLICY_UNKNOWN");
@@ -47,11 +48,7 @@ async fn a_policy_is_in_force_from_its_activation_to_its_rollback() {
         (&*drafted.version, drafted.active, &*drafted.drafted_by),
         ("research@1", false, "operator/op")
     );
-    assert_eq!(
-        doctor.decide(&person, "").await.unwrap().policy_version,
-        "opt-out",
-        "a draft is not in force"
-    );
+    assert_eq!(doctor.decide(&person, "").await.unwrap().policy_version, shipped, "a draft is not in force");
 
     assert!(operator.activate("research@1").await.unwrap().active);
     let after = doctor.decide(&person, "").await.unwrap();
@@ -112,7 +109,10 @@ async fn a_decision_is_explained_and_replayed_as_it_was() {
         "the directive is revoked since, and told as it stood"
     );
     let deciding = then.rules.iter().find(|rule| rule.decided).unwrap();
-    assert_eq!((&*deciding.rule_id, &*then.policy_version), (&*made.directive_id, "opt-out"));
+    assert_eq!(
+        (&*deciding.rule_id, &*then.policy_version),
+        (&*made.directive_id, &*NetworkDefault::OptOut.version())
+    );
     explained(&mut operator, &permitted.decision_id).await;
 
     let policy = Some(proto::simulate_policy_request::Policy::Source(RESEARCH.into()));

@@ -8,7 +8,7 @@ use std::sync::{
 use signpost_common::{
     clock,
     db::Location,
-    id::DocumentId,
+    id::{DocumentId, RecordRef},
     lifecycle::Lifecycle,
     rpc::{Context, Transport, Unreachable, audit::AuditTrail, client, status},
 };
@@ -44,14 +44,16 @@ pub(crate) fn unused<T>() -> Answer<T> {
 
 #[tonic::async_trait]
 impl AuditLogService for Log {
+    type WatchCheckpointsStream = tokio_stream::Empty<Result<audit::WatchCheckpointsResponse, Status>>;
     type WatchFlagsStream = tokio_stream::Empty<Result<audit::WatchFlagsResponse, Status>>;
+    type ReplayFlagsStream = tokio_stream::Empty<Result<audit::ReplayFlagsResponse, Status>>;
 
     async fn append(&self, request: Request<audit::AppendRequest>) -> Answer<audit::AppendResponse> {
         if self.fails.load(Ordering::Relaxed) {
             return unused();
         }
         self.events.lock().unwrap().push(request.into_inner().event.unwrap());
-        Ok(Response::new(audit::AppendResponse { sequence: 0 }))
+        Ok(Response::new(audit::AppendResponse { sequence: 0, waits: false }))
     }
 
     async fn search_events(
@@ -75,6 +77,13 @@ impl AuditLogService for Log {
         unused()
     }
 
+    async fn watch_checkpoints(
+        &self,
+        _: Request<audit::WatchCheckpointsRequest>,
+    ) -> Answer<Self::WatchCheckpointsStream> {
+        unused()
+    }
+
     async fn get_inclusion_proof(
         &self,
         _: Request<audit::GetInclusionProofRequest>,
@@ -92,6 +101,21 @@ impl AuditLogService for Log {
     async fn watch_flags(&self, _: Request<audit::WatchFlagsRequest>) -> Answer<Self::WatchFlagsStream> {
         unused()
     }
+
+    async fn list_flags(&self, _: Request<audit::ListFlagsRequest>) -> Answer<audit::ListFlagsResponse> {
+        unused()
+    }
+
+    async fn acknowledge_flag(
+        &self,
+        _: Request<audit::AcknowledgeFlagRequest>,
+    ) -> Answer<audit::AcknowledgeFlagResponse> {
+        unused()
+    }
+
+    async fn replay_flags(&self, _: Request<audit::ReplayFlagsRequest>) -> Answer<Self::ReplayFlagsStream> {
+        unused()
+    }
 }
 
 /// An index in which every person has one record.
@@ -101,6 +125,14 @@ pub(crate) struct Everyone;
 impl Patients for Everyone {
     async fn records(&self, _: &Context, id: String) -> Result<Option<Vec<RecordReference>>, Status> {
         Ok(Some(vec![RecordReference { member_id: "north".into(), local_id: id }]))
+    }
+
+    async fn knows(&self, _: &Context, record: &RecordRef) -> Result<bool, Status> {
+        match record.local_id() {
+            "nobody" => Ok(false),
+            "silence" => Err(status::unavailable("INDEX_UNAVAILABLE", "the index does not answer")),
+            _ => Ok(true),
+        }
     }
 }
 
@@ -123,7 +155,12 @@ impl Consent {
         let (audit, clock) = (AuditTrail::new(audit, clock::system()), clock::system());
         let deps = Deps { audit, patients: Arc::new(Everyone), clock, lifecycle: Lifecycle::new() };
         let network_default = NetworkDefault::OptOut;
-        let config = Config { database: Location::Memory, network_default, emergency_per_user_per_day: 2 };
+        let config = Config {
+            database: Location::Memory,
+            network_default,
+            emergency_per_user_per_day: 2,
+            retention_days: 0,
+        };
         Self { routes: signpost_consent::build(config, deps).await.unwrap(), log }
     }
 
@@ -191,18 +228,31 @@ impl As {
         Ok(self.emergency.close_emergency_access(request).await?.into_inner().session.unwrap())
     }
 
+    pub(crate) async fn sessions(&mut self, include_completed: bool) -> Vec<proto::EmergencySession> {
+        let request = proto::ListEmergencyReviewsRequest { include_completed, ..Default::default() };
+        self.emergency.list_emergency_reviews(request).await.unwrap().into_inner().sessions
+    }
+
     pub(crate) async fn reviews(&mut self) -> Vec<String> {
-        let request = proto::ListEmergencyReviewsRequest::default();
-        let response = self.emergency.list_emergency_reviews(request).await.unwrap().into_inner();
-        response.sessions.into_iter().map(|s| s.session_id).collect()
+        self.sessions(false).await.into_iter().map(|s| s.session_id).collect()
     }
 
     pub(crate) async fn review(&mut self, session_id: &str) -> Result<proto::EmergencySession, Status> {
+        self.review_as(session_id, ReviewOutcome::Justified, "").await
+    }
+
+    pub(crate) async fn review_as(
+        &mut self,
+        session_id: &str,
+        outcome: ReviewOutcome,
+        follow_up: &str,
+    ) -> Result<proto::EmergencySession, Status> {
         let request = proto::CompleteEmergencyReviewRequest {
             session_id: session_id.into(),
-            outcome: ReviewOutcome::Justified.into(),
+            outcome: outcome.into(),
             note: "seen".into(),
             request_id: "r".into(),
+            follow_up: follow_up.into(),
         };
         Ok(self.emergency.complete_emergency_review(request).await?.into_inner().session.unwrap())
     }

@@ -3,7 +3,7 @@
 use signpost_common::id::MemberId;
 use signpost_proto::{
     common::v1::PurposeOfUse,
-    directory::v1::{MemberKind, MemberState},
+    directory::v1::{CertificateState, EndpointProtocol, MemberKind, MemberState},
 };
 
 /// A member with all that belongs to it.
@@ -56,22 +56,34 @@ pub struct TokenKey {
 /// Where a member serves documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `https://host:port`.
+    /// `https://host:port`, with a path where the protocol has one.
     pub uri: String,
     /// Name that its server certificate must carry.
     pub tls_server_name: String,
+    /// What it speaks there; never unspecified.
+    pub protocol: EndpointProtocol,
 }
 
 /// Returns the member as admission may see it: active, with the keys that count, and only when the certificate does.
-pub fn resolve(mut member: Member, fingerprint: &[u8; 32], now_us: i64) -> Option<Member> {
-    let counts =
-        |c: &Certificate| c.fingerprint == *fingerprint && c.revoked_us.is_none() && c.not_after_us > now_us;
-    if member.state != MemberState::Active || !member.certificates.iter().any(counts) {
-        return None;
+pub fn resolve(
+    member: Option<Member>,
+    fingerprint: &[u8; 32],
+    now_us: i64,
+) -> Result<Member, CertificateState> {
+    let mut member = member.ok_or(CertificateState::Unregistered)?;
+    let mut certificates = member.certificates.iter();
+    let certificate = certificates.find(|certificate| certificate.fingerprint == *fingerprint);
+    match certificate.ok_or(CertificateState::Unregistered)? {
+        Certificate { revoked_us: Some(_), .. } => return Err(CertificateState::Revoked),
+        Certificate { not_after_us, .. } if *not_after_us <= now_us => return Err(CertificateState::Expired),
+        Certificate { .. } => {}
+    }
+    if member.state != MemberState::Active {
+        return Err(CertificateState::MemberSuspended);
     }
     member.certificates.clear();
     member.token_keys.retain(|key| key.revoked_us.is_none());
-    Some(member)
+    Ok(member)
 }
 
 #[cfg(test)]
@@ -98,15 +110,18 @@ mod tests {
 
     #[test]
     fn only_what_counts_resolves() {
+        use CertificateState::{Expired, MemberSuspended, Revoked, Unregistered};
+        let resolve = |member: Member, fingerprint, now_us| super::resolve(Some(member), fingerprint, now_us);
         let resolved = resolve(member(), &[1; 32], 99).unwrap();
         assert_eq!(resolved.token_keys.len(), 1);
-        assert_eq!(resolve(member(), &[2; 32], 99), None, "another certificate");
-        assert_eq!(resolve(member(), &[1; 32], 100), None, "expired");
+        assert_eq!(super::resolve(None, &[1; 32], 99), Err(Unregistered));
+        assert_eq!(resolve(member(), &[2; 32], 99), Err(Unregistered), "another certificate");
+        assert_eq!(resolve(member(), &[1; 32], 100), Err(Expired));
         let mut suspended = member();
         suspended.state = MemberState::Suspended;
-        assert_eq!(resolve(suspended, &[1; 32], 99), None, "suspended");
+        assert_eq!(resolve(suspended, &[1; 32], 99), Err(MemberSuspended));
         let mut revoked = member();
         revoked.certificates[0].revoked_us = Some(50);
-        assert_eq!(resolve(revoked, &[1; 32], 99), None, "revoked");
+        assert_eq!(resolve(revoked, &[1; 32], 99), Err(Revoked));
     }
 }

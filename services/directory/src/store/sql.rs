@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use signpost_common::{db, id::MemberId};
 use signpost_proto::{
     common::v1::PurposeOfUse,
-    directory::v1::{MemberKind, MemberState},
+    directory::v1::{EndpointProtocol, MemberKind, MemberState},
 };
 use sqlx::Database;
 
@@ -94,12 +94,14 @@ async fn purposes(c: &mut Connection, id: &str) -> Result<Vec<PurposeOfUse>, Err
 }
 
 async fn endpoint(c: &mut Connection, id: &str) -> Result<Option<Endpoint>, Error> {
-    let row: Option<(String, String)> =
-        sqlx::query_as("SELECT uri, tls_server_name FROM endpoint WHERE member_id = $1")
+    let row: Option<(String, String, i64)> =
+        sqlx::query_as("SELECT uri, tls_server_name, protocol FROM endpoint WHERE member_id = $1")
             .bind(id)
             .fetch_optional(c)
             .await?;
-    Ok(row.map(|(uri, tls_server_name)| Endpoint { uri, tls_server_name }))
+    let Some((uri, tls_server_name, protocol)) = row else { return Ok(None) };
+    let protocol = number::<EndpointProtocol>(protocol, "endpoint protocol")?;
+    Ok(Some(Endpoint { uri, tls_server_name, protocol }))
 }
 
 /// Adds a member; false when the id is taken.
@@ -165,12 +167,14 @@ async fn insert_token_key(c: &mut Connection, id: &MemberId, new: &TokenKey) -> 
 
 async fn write_endpoint(c: &mut Connection, id: &MemberId, new: &Endpoint) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO endpoint (member_id, uri, tls_server_name) VALUES ($1, $2, $3)
-         ON CONFLICT (member_id) DO UPDATE SET uri = excluded.uri, tls_server_name = excluded.tls_server_name",
+        "INSERT INTO endpoint (member_id, uri, tls_server_name, protocol) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (member_id) DO UPDATE SET uri = excluded.uri, tls_server_name = excluded.tls_server_name,
+             protocol = excluded.protocol",
     )
     .bind(id.as_str())
     .bind(&new.uri)
     .bind(&new.tls_server_name)
+    .bind(i64::from(new.protocol as i32))
     .execute(c)
     .await?;
     Ok(())

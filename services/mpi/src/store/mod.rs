@@ -71,6 +71,10 @@ pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
     /// Returns a person; one that was merged away resolves to its survivor.
     async fn person(&self, by: &By) -> Result<Option<Person>, Error>;
 
+    /// Returns a person and its records, without what they say, at most so many; `None` when there is no such person or it has
+    /// no records. One that was merged away resolves to its survivor.
+    async fn references(&self, by: &By, limit: i64) -> Result<Option<(PersonId, Vec<Reference>)>, Error>;
+
     /// Returns records of a person, after a position.
     async fn person_records(
         &self,
@@ -91,6 +95,9 @@ pub trait Store: bulk::Import + Stewards + model::Models + Send + Sync {
 
     /// Returns the position of the last decision in the log, 0 when there is none.
     async fn last_decision(&self) -> Result<i64, Error>;
+
+    /// Returns the data keys, the one that seals last.
+    async fn data_keys(&self) -> Result<Vec<DataKey>, Error>;
 
     /// Wraps all data keys by the key-encryption key in force and seals everything under a new data key, while others read
     /// and write. What was cut short goes on where it was.
@@ -208,6 +215,19 @@ impl Sealed {
 /// Is told how many rows of what have been looked at.
 pub type Progress<'a> = dyn Fn(Sealed, u64) + Send + Sync + 'a;
 
+/// A data key, without itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataKey {
+    /// Number.
+    pub key_id: u32,
+    /// Name of the key-encryption key that wraps it.
+    pub wrapped_by: String,
+    /// When it was made, microseconds since 1970.
+    pub created_us: i64,
+    /// Since when nothing is sealed under it; none for the one that seals, and for one that a rotation did not finish with.
+    pub retired_us: Option<i64>,
+}
+
 /// What a rotation of keys did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
@@ -304,6 +324,19 @@ pub struct Person {
     pub created_us: i64,
     /// Number of records.
     pub record_count: i64,
+}
+
+/// A record without what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Position, for pages.
+    pub row: i64,
+    /// Id.
+    pub id: RecordId,
+    /// Whose it is.
+    pub reference: RecordRef,
+    /// When it was written last, microseconds since 1970.
+    pub updated_us: i64,
 }
 
 /// A record as it is stored.

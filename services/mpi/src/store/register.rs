@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use signpost_proto::mpi::v1::LinkOutcome;
-use sqlx::QueryBuilder;
 
 use crate::domain::{Change, Snapshot, Stored, Target};
 

@@ -193,6 +193,18 @@ impl SqlStore {
         }
     }
 
+    async fn known_data_keys(&self) -> Result<Vec<DataKey>, Error> {
+        let rows: Vec<(i64, String, i64, Option<i64>)> =
+            sqlx::query_as("SELECT key_id, wrapped_by, created_at, retired_at FROM data_key ORDER BY key_id")
+                .fetch_all(&self.pools.read)
+                .await?;
+        let key = |(key_id, wrapped_by, created_us, retired_us): (i64, _, _, _)| {
+            let key_id = u32::try_from(key_id).map_err(|_| db::Error::Corrupt("data key"))?;
+            Ok(DataKey { key_id, wrapped_by, created_us, retired_us })
+        };
+        rows.into_iter().map(key).collect()
+    }
+
     /// Makes a new data key and seals everything under it, while others read and write.
     async fn seal_anew(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {
         let rewrapped = self.rewrap().await?;
@@ -233,15 +245,21 @@ impl SqlStore {
     }
 }
 
+/// How often something is tried that meets a data key which it does not know: rotations may follow one another.
+const KEY_TRIES: usize = 5;
+
 /// Does something again with the data keys as they are now, when it met one that it did not know.
 macro_rules! with_new_keys {
-    ($store:ident, $call:expr) => {
-        match $call.await {
-            Err(Error::Database(db::Error::Sealing(seal::Error::UnknownKey(_)))) => {
-                $store.learn_keys().await?;
-                $call.await
+    ($store:ident, $call:expr) => {{
+        let mut tries = 1;
+        loop {
+            match $call.await {
+                Err(Error::Database(db::Error::Sealing(seal::Error::UnknownKey(_)))) if tries < KEY_TRIES => {
+                    tries += 1;
+                    $store.learn_keys().await?;
+                }
+                done => break done,
             }
-            done => done,
         }
-    };
+    }};
 }

@@ -15,11 +15,11 @@ use signpost_common::{
 };
 use signpost_linkage::Packed;
 use signpost_proto::mpi::v1::{LinkEventKind, ModelState, ReviewState};
-use sqlx::Database;
+use sqlx::{Database, QueryBuilder};
 
 use super::{
-    By, Compared, Decider, Error, Evidence, LinkEvent, Of, Person, Progress, Registered, ReviewTask,
-    Rotation, Sealed, Stewards, Store, StoredRecord, TaskFilter,
+    By, Compared, DataKey, Decider, Error, Evidence, LinkEvent, Of, Person, Progress, Reference, Registered,
+    ReviewTask, Rotation, Sealed, Stewards, Store, StoredRecord, TaskFilter,
 };
 use crate::{
     domain::{CANDIDATES_MAX, Decide, Incoming, Known, Review},
@@ -373,6 +373,14 @@ async fn resolve_person(c: &mut Connection, by: &By) -> Result<Option<(String, i
     Ok(row)
 }
 
+/// Merged persons point straight at their survivor, so one step is enough.
+const REFERENCES: &str =
+    "SELECT s.person_id, r.record_row, r.record_id, r.member_id, r.local_id, r.updated_at FROM person p
+     JOIN person s ON s.person_id = COALESCE(p.merged_into, p.person_id)
+     JOIN source_record r ON r.person_id = s.person_id WHERE p.person_id = ";
+
+type ReferenceRow = (String, i64, String, String, String, i64);
+
 type TaskRow = (String, String, String, f64, String, i64, i64, String, String);
 
 fn task(row: TaskRow) -> Result<ReviewTask, db::Error> {
@@ -498,6 +506,31 @@ impl Store for SqlStore {
         Ok(Some(Person { id: parse(&id, "person")?, created_us, record_count }))
     }
 
+    async fn references(&self, by: &By, limit: i64) -> Result<Option<(PersonId, Vec<Reference>)>, Error> {
+        let mut sql = QueryBuilder::<Db>::new(REFERENCES);
+        match by {
+            By::Person(id) => sql.push_bind(id.to_string()),
+            By::Record(record) => sql
+                .push("(SELECT person_id FROM source_record WHERE member_id = ")
+                .push_bind(record.member_id.as_str())
+                .push(" AND local_id = ")
+                .push_bind(record.local_id())
+                .push(")"),
+        };
+        // SQLite prepares a statement anew for every value of a bound limit.
+        sql.push(" ORDER BY r.record_row LIMIT ").push(limit);
+        let mut c = self.shelf.take().await?;
+        let rows: Vec<ReferenceRow> = sql.build_query_as().fetch_all(&mut *c).await?;
+        self.shelf.keep(c);
+        let Some((person, ..)) = rows.first() else { return Ok(None) };
+        let person = parse(person, "person")?;
+        let read = |(_, row, id, member_id, local_id, updated_us): &ReferenceRow| {
+            let (id, reference) = (parse(id, "record")?, reference(member_id, local_id)?);
+            Ok(Reference { row: *row, id, reference, updated_us: *updated_us })
+        };
+        Ok(Some((person, rows.iter().map(read).collect::<Result<_, db::Error>>()?)))
+    }
+
     async fn person_records(
         &self,
         person: PersonId,
@@ -547,6 +580,10 @@ impl Store for SqlStore {
         let (last,): (Option<i64>,) =
             sqlx::query_as("SELECT MAX(sequence) FROM link_event").fetch_one(&self.pools.read).await?;
         Ok(last.unwrap_or_default())
+    }
+
+    async fn data_keys(&self) -> Result<Vec<DataKey>, Error> {
+        self.known_data_keys().await
     }
 
     async fn rotate_keys(&self, now_us: i64, progress: &Progress<'_>) -> Result<Rotation, Error> {

@@ -1,12 +1,19 @@
 //! What a pointer is, when two are the same, and when one leads nowhere.
 
 use signpost_common::id::{DocumentId, MemberId, RecordRef};
-use signpost_proto::registry::v1::{DocumentStatus, Liveness};
+use signpost_proto::registry::v1::{ChangeKind, DocumentStatus, Liveness};
 
+use self::relation::Relation;
 use crate::error::Error;
+
+pub mod relation;
+pub mod score;
 
 /// Failed retrievals in a row that make a pointer dead.
 pub const FAILURES_DEAD: i64 = 3;
+
+/// How long a success is fresh: another one is not written. A pointer that is followed all the time would be written all the time.
+pub const FRESH_US: i64 = 60_000_000;
 
 /// What a custodian states of a document. It never changes: other facts need another unique id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +34,26 @@ pub struct Pointer {
     pub facts: Vec<u8>,
 }
 
+/// A pointer to register, with what of its facts it is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// What is stated.
+    pub pointer: Pointer,
+    /// What it is found by.
+    pub found_by: FoundBy,
+    /// What the document is to others.
+    pub relations: Vec<Relation>,
+}
+
+/// Facts that a search bounds, beside those of the pointer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundBy {
+    /// Confidentiality and sensitivity labels.
+    pub labels: Vec<String>,
+    /// When the service began and ended, microseconds since 1970; both or neither.
+    pub service_us: Option<(i64, i64)>,
+}
+
 /// A registered pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -38,14 +65,57 @@ pub struct Document {
     pub status: DocumentStatus,
     /// Whether it was found to lead anywhere.
     pub liveness: Liveness,
+    /// When that was last learnt, microseconds since 1970; 0 when never.
+    pub liveness_us: i64,
+    /// Why the last retrieval failed, empty when it succeeded.
+    pub liveness_reason: String,
     /// Failed retrievals in a row.
     pub failures: i64,
-    /// Pointer that it replaced.
-    pub replaces: Option<DocumentId>,
+    /// Every pointer that it replaced, nearest first.
+    pub replaced: Vec<DocumentId>,
     /// Pointer that replaced it.
     pub replaced_by: Option<DocumentId>,
     /// When it was registered, microseconds since 1970.
     pub registered_us: i64,
+}
+
+/// What changes of a pointer, as it was left at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it was to be relied on.
+    pub status: DocumentStatus,
+    /// Whether it was found to lead anywhere.
+    pub liveness: Liveness,
+    /// When that was learnt, microseconds since 1970; 0 when never.
+    pub liveness_us: i64,
+    /// Why the last retrieval had failed.
+    pub liveness_reason: String,
+    /// Pointer that had replaced it.
+    pub replaced_by: Option<DocumentId>,
+}
+
+/// One change of a pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The pointer after it.
+    pub document: Document,
+    /// What changed.
+    pub kind: ChangeKind,
+    /// When, microseconds since 1970.
+    pub changed_us: i64,
+}
+
+/// What a retrieval or a probe showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the document came.
+    pub succeeded: bool,
+    /// Why it did not.
+    pub reason: String,
+    /// Milliseconds to the first byte; 0 when not measured.
+    pub elapsed_ms: u32,
+    /// Whether nobody had asked for it.
+    pub probe: bool,
 }
 
 /// What a registration led to.
@@ -74,6 +144,14 @@ pub struct Query {
     pub from_us: Option<i64>,
     /// Created before.
     pub to_us: Option<i64>,
+    /// Labels, any of them.
+    pub labels: Vec<String>,
+    /// Service ended at or after.
+    pub service_from_us: Option<i64>,
+    /// Service began before.
+    pub service_to_us: Option<i64>,
+    /// As the registry stood then.
+    pub as_of_us: Option<i64>,
 }
 
 /// Place of a pointer in a list, newest first.
@@ -89,6 +167,24 @@ impl Document {
     /// Returns its place in a list.
     pub fn position(&self) -> Position {
         Position { created_us: self.pointer.created_us, id: self.id }
+    }
+
+    /// Returns it as a change left it.
+    #[must_use]
+    pub fn left_as(self, standing: Standing) -> Self {
+        let Standing { status, liveness, liveness_us, liveness_reason, replaced_by } = standing;
+        Self { status, liveness, liveness_us, liveness_reason, replaced_by, ..self }
+    }
+
+    /// Returns it as it stood at a moment, given what the last change until then had left.
+    #[must_use]
+    pub fn as_of(self, then: Standing, as_of_us: i64) -> Self {
+        // A success that confirms another is no change, but it was known by then.
+        if self.liveness == then.liveness && self.liveness_us <= as_of_us {
+            let Standing { status, replaced_by, .. } = then;
+            return Self { status, replaced_by, ..self };
+        }
+        self.left_as(then)
     }
 }
 
@@ -127,6 +223,17 @@ pub fn after_retrieval(failures: i64, succeeded: bool) -> (Liveness, i64) {
     (liveness, failures)
 }
 
+/// Returns what to believe of a pointer after a report, `None` when that need not be written.
+pub fn learn(document: &Document, report: &Report, now_us: i64) -> Option<Document> {
+    let (liveness, failures) = after_retrieval(document.failures, report.succeeded);
+    let fresh = (0..FRESH_US).contains(&now_us.saturating_sub(document.liveness_us));
+    if report.succeeded && liveness == document.liveness && fresh {
+        return None;
+    }
+    let liveness_reason = if report.succeeded { String::new() } else { report.reason.clone() };
+    Some(Document { liveness, failures, liveness_us: now_us, liveness_reason, ..document.clone() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,8 +253,10 @@ mod tests {
             pointer,
             status: DocumentStatus::Current,
             liveness: Liveness::Unspecified,
+            liveness_us: 0,
+            liveness_reason: String::new(),
             failures: 0,
-            replaces: None,
+            replaced: vec![],
             replaced_by: None,
             registered_us: 9,
         }
@@ -189,5 +298,40 @@ mod tests {
         assert_eq!(after_retrieval(2, false), (Liveness::Dead, 3));
         assert_eq!(after_retrieval(3, false), (Liveness::Dead, 4));
         assert_eq!(after_retrieval(4, true), (Liveness::Alive, 0));
+    }
+
+    #[test]
+    fn a_success_is_written_again_when_it_is_no_longer_fresh() {
+        let ok = Report { succeeded: true, ..Report::default() };
+        let alive = learn(&document(), &ok, 5).unwrap();
+        assert_eq!((alive.liveness, alive.liveness_us), (Liveness::Alive, 5));
+        assert_eq!(learn(&alive, &ok, 5), None);
+        assert_eq!(learn(&alive, &ok, 4 + FRESH_US), None);
+        assert_eq!(learn(&alive, &ok, 5 + FRESH_US).unwrap().liveness_us, 5 + FRESH_US);
+        assert!(learn(&alive, &ok, 4).is_some(), "a moment that has not come yet is not fresh");
+
+        let failed = Report { reason: "GONE".into(), ..Report::default() };
+        let suspect = learn(&alive, &failed, 6).unwrap();
+        assert_eq!((suspect.liveness, suspect.liveness_reason.as_str()), (Liveness::Suspect, "GONE"));
+        assert_eq!(learn(&suspect, &failed, 6).unwrap().failures, 2, "every failure counts");
+        let revived = learn(&suspect, &Report { reason: "x".into(), ..ok }, 7).unwrap();
+        assert_eq!((revived.failures, revived.liveness_reason.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn what_was_learnt_later_is_not_told_of_earlier() {
+        let now = Document { liveness: Liveness::Alive, liveness_us: 50, ..document() };
+        let then = Standing {
+            status: DocumentStatus::Superseded,
+            liveness: Liveness::Alive,
+            liveness_us: 10,
+            liveness_reason: String::new(),
+            replaced_by: Some(DocumentId::generate()),
+        };
+        let at = |as_of_us| now.clone().as_of(then.clone(), as_of_us);
+        assert_eq!((at(49).liveness_us, at(50).liveness_us), (10, 50));
+        assert_eq!((at(50).status, at(50).replaced_by), (then.status, then.replaced_by));
+        let dead = Document { liveness: Liveness::Dead, ..now.clone() };
+        assert_eq!(dead.as_of(then.clone(), 60).liveness, Liveness::Alive);
     }
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use signpost_common::db::Secret;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::postgres::Cluster;
+use super::{Kind, postgres::Cluster};
 
 /// Bytes of the index on PostgreSQL, with its indexes. What the log of the server holds is not counted.
 const POSTGRES_BYTES: &str = "SELECT COALESCE(sum(pg_total_relation_size(c.oid)), 0)::BIGINT FROM pg_class c \
@@ -38,18 +39,27 @@ pub(super) enum Database {
 }
 
 impl Database {
+    /// Takes SQLite files in the bench's folder, starts a PostgreSQL, or makes a database on one that was named.
+    pub(super) async fn prepare(kind: Kind, url: Option<&str>, folder: &TempDir) -> anyhow::Result<Self> {
+        match (kind, url) {
+            (Kind::Sqlite, _) => Ok(Self::sqlite(folder.path())),
+            (Kind::Postgres, None) => Self::private().await,
+            (Kind::Postgres, Some(url)) => Self::scratch(url).await,
+        }
+    }
+
     /// Takes SQLite files in the bench's folder; the server makes them.
-    pub(super) fn sqlite(folder: &Path) -> Self {
+    fn sqlite(folder: &Path) -> Self {
         Self::Sqlite(folder.join(".signpost/data/mpi.sqlite"))
     }
 
     /// Starts a PostgreSQL of its own.
-    pub(super) async fn private() -> anyhow::Result<Self> {
+    async fn private() -> anyhow::Result<Self> {
         Ok(Self::Private(tokio::task::spawn_blocking(Cluster::start).await??))
     }
 
     /// Makes a database on a server, and says so. Refuses a server whose index is in use.
-    pub(super) async fn scratch(text: &str) -> anyhow::Result<Self> {
+    async fn scratch(text: &str) -> anyhow::Result<Self> {
         let name = format!("signpost_bench_{}", Uuid::now_v7().simple());
         let url = with_database(text, &name)
             .context("--postgres must be of the form postgres://user:password@host:port/database")?;

@@ -74,7 +74,7 @@ impl Parties {
     }
 }
 
-fn user(name: &str, role: Role, purpose: PurposeOfUse) -> User {
+pub(super) fn user(name: &str, role: Role, purpose: PurposeOfUse) -> User {
     User { name: name.into(), role, purpose, encounter: String::new() }
 }
 
@@ -83,8 +83,13 @@ fn system() -> User {
     user("ehr-feed", Role::System, PurposeOfUse::Hoperat)
 }
 
+/// Makes an empty histogram of latencies in microseconds.
+pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, LATENCY_MAX_US, DIGITS)?)
+}
+
 /// Says which refusal ended the bench: none is expected of a server that was started for it.
-fn failed(error: Status) -> anyhow::Error {
+pub(super) fn failed(error: Status) -> anyhow::Error {
     anyhow!("the server answered {:?} {}: {}", error.code(), status::reason(&error), error.message())
 }
 
@@ -190,7 +195,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn new() -> anyhow::Result<Self> {
-        let latencies_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, DIGITS)?;
+        let latencies_us = histogram()?;
         Ok(Self {
             latencies_us,
             known: Answers::default(),
@@ -218,7 +223,7 @@ impl Calls {
 }
 
 /// A stretch of time with a bar that shows how much of it is over.
-struct Stretch<'a> {
+pub(super) struct Stretch<'a> {
     name: &'static str,
     began: Instant,
     time: Duration,
@@ -226,15 +231,20 @@ struct Stretch<'a> {
 }
 
 impl<'a> Stretch<'a> {
-    fn begin(name: &'static str, time: Duration, bars: &'a Bars) -> Self {
+    pub(super) fn begin(name: &'static str, time: Duration, bars: &'a Bars) -> Self {
         Self { name, began: Instant::now(), time, bars }
     }
 
     /// True as long as there is time for another call.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.bars.show(self.name, ms(self.began.elapsed().min(self.time)), ms(self.time));
         self.began.elapsed() < self.time
+    }
+
+    /// Returns how long it has lasted.
+    pub(super) fn took(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 

@@ -1,8 +1,7 @@
 //! `signpost bench`: measures a real server on this machine, over mutual TLS on loopback.
 //!
 //! The server is a process of its own, so that its memory and processor time are not those of the load. It always
-//! ends with the bench, and so does everything else that was started. Absent on purpose: load from other machines,
-//! and the locator, whose answers depend on members.
+//! ends with the bench, and so does everything else that was started. Absent on purpose: load from other machines.
 
 use std::{
     future::Future,
@@ -20,22 +19,25 @@ use signpost_people::output;
 use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod audit;
 mod database;
 mod load;
+mod locate;
 mod postgres;
 mod report;
 mod sample;
 mod seed;
 mod server;
+mod table;
 
 use database::Database;
 use load::Parties;
-use report::{Before, Conditions, Found, Report};
+use report::{Conditions, FORM, Found, Report};
 use sample::Sample;
 use seed::Seeded;
 use server::Server;
 
-use crate::{cli::Bars, pki};
+use crate::{cli::Bars, config::Service, pki};
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -47,6 +49,18 @@ pub(crate) enum Bench {
     /// many new records again, at most 20,000, asks who people are, and registers further records one by one. At the end
     /// nothing of it is left.
     Mpi(Options),
+    /// Measure the locator: first pointer, complete answer, throughput, a member that hangs, a large document
+    ///
+    /// It makes synthetic people and pointers to documents of theirs, fills the databases of an exchange of its own, starts
+    /// that and a document source for each member, and locates as an emergency department does, over mutual TLS on
+    /// loopback. Each locate is in the audit log, on disk, before it is answered. At the end nothing of it is left.
+    Locate(locate::Options),
+    /// Measure trust: the audit log, what it costs in a locate, new connections, and verifying a million entries
+    ///
+    /// It starts a server of its own with keys of its own, makes connections to it, calls it as a member and appends as the
+    /// locator does, over mutual TLS on loopback. Then it fills the log and verifies it as an operator does. At the end nothing
+    /// of it is left.
+    Audit(audit::Options),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +91,9 @@ pub(crate) struct Options {
 /// Most source records.
 const PEOPLE_MAX: i64 = 10_000_000;
 
+/// What the index needs.
+const INDEX: [Service; 3] = [Service::Mpi, Service::Directory, Service::Audit];
+
 /// Matches before anything counts.
 const WARM_TIME: Duration = Duration::from_secs(1);
 
@@ -102,6 +119,8 @@ impl Bench {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Mpi(options) => mpi(options).await,
+            Self::Locate(options) => locate::run(options).await,
+            Self::Audit(options) => audit::run(options).await,
         }
     }
 }
@@ -110,21 +129,22 @@ async fn mpi(options: Options) -> anyhow::Result<ExitCode> {
     let given = options.postgres.is_some();
     ensure!(!given || options.database == Kind::Postgres, "--postgres URL needs --database postgres");
     output::check(&named("--compare", &options.compare), &named("--json", &options.json))?;
-    let before = options.compare.as_deref().map(Before::read).transpose()?;
+    let before = options.compare.as_deref().map(|path| FORM.read(path)).transpose()?;
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build, many times slower than `cargo build --release`");
     }
     let mut stop = Stop::new()?;
     let folder = tempfile::Builder::new().prefix("signpost-bench-").tempdir().context("making a folder")?;
-    let database = stop.or(prepare(&options, &folder)).await?;
+    let database = stop.or(Database::prepare(options.database, options.postgres.as_deref(), &folder)).await?;
     let measured = on_server(&options, &folder, &database, &mut stop).await;
     database.end().await;
     let report = measured?;
     if let Some(path) = &options.json {
-        output::write(path, &report.to_json()?)?;
+        output::write(path, &table::to_json(&report)?)?;
     }
     if let Some(before) = &before {
-        before.warnings(&report)?.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        let now = table::fields(&report)?;
+        FORM.warnings(before, &now).iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
     writeln!(std::io::stdout(), "{}", report.shown(before.as_ref())?)?;
     Ok(ExitCode::SUCCESS)
@@ -132,14 +152,6 @@ async fn mpi(options: Options) -> anyhow::Result<ExitCode> {
 
 fn named<'a>(name: &'static str, file: &'a Option<PathBuf>) -> Vec<(&'static str, &'a Path)> {
     file.iter().map(|path| (name, path.as_path())).collect()
-}
-
-async fn prepare(options: &Options, folder: &TempDir) -> anyhow::Result<Database> {
-    match (options.database, &options.postgres) {
-        (Kind::Sqlite, _) => Ok(Database::sqlite(folder.path())),
-        (Kind::Postgres, None) => Database::private().await,
-        (Kind::Postgres, Some(url)) => Database::scratch(url).await,
-    }
 }
 
 /// Starts the server, measures, and ends the server whatever came of it.
@@ -152,7 +164,7 @@ async fn on_server(
     let bars = Arc::new(Bars::default());
     let people = options.people as usize;
     bars.show("making people", 0, 0);
-    let made = tokio::task::spawn_blocking(move || sample::make(people));
+    let made = tokio::task::spawn_blocking(move || sample::make(people, 0));
     let mut sample = stop.or(async { made.await? }).await?;
     pki::create(&server::pki(folder.path()), &sample.members())?;
     let (config, seed) = (server::config(folder.path(), database), std::mem::take(&mut sample.seed));
@@ -163,7 +175,7 @@ async fn on_server(
     });
     let seeded = stop.or(async { filling.await? }).await?;
     bars.show("starting the server", 0, 0);
-    let server = stop.or(Server::start(folder.path(), database)).await?;
+    let server = stop.or(Server::start(folder.path(), database, &INDEX, &[])).await?;
     let measured = stop.or(measure(options, seeded, sample, &server, database, &bars)).await;
     bars.end();
     let ended = server.end().await;

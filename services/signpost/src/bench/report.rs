@@ -1,71 +1,61 @@
-//! What a bench found: a table for people, one flat JSON object for machines, and the comparison of two of them.
+//! What the bench of the master patient index found.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use comfy_table::CellAlignment;
-use hdrhistogram::{
-    Histogram,
-    serialization::{Serializer, V2Serializer},
-};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{
     load::{Answers, Calls, Fed},
     seed::Seeded,
+    table::{self, Before, Form, packed, ratio, rounded},
 };
-use crate::cli;
 
-/// The value of `bench` in a result of `signpost bench mpi`.
-const BENCH: &str = "mpi";
-
-/// What may differ from before, and what it is called. Then the ratio compares more than two versions.
-const CONDITIONS: [(&str, &str); 4] = [
-    ("database", "database"),
-    ("people", "number of records"),
-    ("seconds", "time"),
-    ("cores", "number of cores"),
-];
-
-/// Rows of the table: key in the JSON, and what it is.
-const ROWS: [(&str, &str); 34] = [
-    ("import_wall_s", "bulk import, s"),
-    ("import_linked", "bulk import, joined a person"),
-    ("import_founded", "bulk import, new persons"),
-    ("import_to_review", "bulk import, questions to a steward"),
-    ("register_batch_per_s", "fed, records a second"),
-    ("register_batch_cpu_us", "fed, server's processor time a record, us"),
-    ("feed_attached", "fed, joined a person known already"),
-    ("feed_new_person", "fed, new persons"),
-    ("feed_review", "fed, wait for a steward"),
-    ("records", "records in the index when matching starts"),
-    ("match_p50_us", "matching, one at a time, p50, us"),
-    ("match_p99_us", "matching, one at a time, p99, us"),
-    ("match_p999_us", "matching, one at a time, p99.9, us"),
-    ("match_calls", "matching, one at a time, calls"),
-    ("match_known_certain", "  known people: found"),
-    ("match_known_more_needed", "  known people: more is needed"),
-    ("match_known_not_found", "  known people: not found"),
-    ("match_stranger_certain", "  strangers: found"),
-    ("match_stranger_more_needed", "  strangers: more is needed"),
-    ("match_stranger_not_found", "  strangers: not found"),
-    ("match_per_s", "matching, many at once, a second"),
-    ("match_busy_p50_us", "matching, many at once, p50, us"),
-    ("match_busy_p99_us", "matching, many at once, p99, us"),
-    ("match_cpu_us", "matching, many at once, server's processor time a call, us"),
-    ("match_audited_p50_us", "matching for a member, audited, p50, us"),
-    ("match_audited_p99_us", "matching for a member, audited, p99, us"),
-    ("register_one_p50_us", "registering one, p50, us"),
-    ("register_one_p95_us", "registering one, p95, us"),
-    ("register_one_p99_us", "registering one, p99, us"),
-    ("register_one_calls", "registering one, calls"),
-    ("index_bytes", "index on disk, bytes"),
-    ("bytes_per_record", "index on disk, bytes a record"),
-    ("peak_rss_mb", "server's peak memory, with mapped files, MB"),
-    ("anonymous_rss_mb", "server's memory at the end, without, MB"),
-];
+/// How the result of `signpost bench mpi` is shown.
+pub(super) const FORM: Form = Form {
+    bench: "mpi",
+    conditions: &[
+        ("database", "database"),
+        ("people", "number of records"),
+        ("seconds", "time"),
+        ("cores", "number of cores"),
+    ],
+    rows: &[
+        ("import_wall_s", "bulk import, s"),
+        ("import_linked", "bulk import, joined a person"),
+        ("import_founded", "bulk import, new persons"),
+        ("import_to_review", "bulk import, questions to a steward"),
+        ("register_batch_per_s", "fed, records a second"),
+        ("register_batch_cpu_us", "fed, server's processor time a record, us"),
+        ("feed_attached", "fed, joined a person known already"),
+        ("feed_new_person", "fed, new persons"),
+        ("feed_review", "fed, wait for a steward"),
+        ("records", "records in the index when matching starts"),
+        ("match_p50_us", "matching, one at a time, p50, us"),
+        ("match_p99_us", "matching, one at a time, p99, us"),
+        ("match_p999_us", "matching, one at a time, p99.9, us"),
+        ("match_calls", "matching, one at a time, calls"),
+        ("match_known_certain", "  known people: found"),
+        ("match_known_more_needed", "  known people: more is needed"),
+        ("match_known_not_found", "  known people: not found"),
+        ("match_stranger_certain", "  strangers: found"),
+        ("match_stranger_more_needed", "  strangers: more is needed"),
+        ("match_stranger_not_found", "  strangers: not found"),
+        ("match_per_s", "matching, many at once, a second"),
+        ("match_busy_p50_us", "matching, many at once, p50, us"),
+        ("match_busy_p99_us", "matching, many at once, p99, us"),
+        ("match_cpu_us", "matching, many at once, server's processor time a call, us"),
+        ("match_audited_p50_us", "matching for a member, audited, p50, us"),
+        ("match_audited_p99_us", "matching for a member, audited, p99, us"),
+        ("register_one_p50_us", "registering one, p50, us"),
+        ("register_one_p95_us", "registering one, p95, us"),
+        ("register_one_p99_us", "registering one, p99, us"),
+        ("register_one_calls", "registering one, calls"),
+        ("index_bytes", "index on disk, bytes"),
+        ("bytes_per_record", "index on disk, bytes a record"),
+        ("peak_rss_mb", "server's peak memory, with mapped files, MB"),
+        ("anonymous_rss_mb", "server's memory at the end, without, MB"),
+    ],
+};
 
 /// The result, in the form and order of the JSON. A new field needs a row above when people are to see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -155,7 +145,7 @@ impl Report {
         let Answers { certain, more_needed, not_found } = alone.known;
         let strangers = alone.strangers;
         Ok(Self {
-            bench: BENCH,
+            bench: FORM.bench,
             version: env!("CARGO_PKG_VERSION"),
             measured_at,
             people,
@@ -205,80 +195,11 @@ impl Report {
         })
     }
 
-    /// Returns the JSON, for a file.
-    pub(super) fn to_json(&self) -> anyhow::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-
     /// Returns the table for people, beside what was measured before.
     pub(super) fn shown(&self, before: Option<&Before>) -> anyhow::Result<String> {
         let Self { people, database, members, cores, .. } = self;
-        let now = self.fields()?;
-        let mut header = vec!["measure", if before.is_some() { "now" } else { "value" }];
-        header.extend(before.iter().flat_map(|_| ["before", "ratio"]));
-        let mut table = cli::table(&header);
-        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-        for (key, name) in ROWS {
-            let value = now.get(key).and_then(Value::as_f64);
-            let mut row = vec![name.to_owned(), number(value)];
-            if let Some(Before(before)) = before {
-                let past = before.get(key).and_then(Value::as_f64);
-                let both = value.zip(past).filter(|(_, past)| *past != 0.0);
-                row.extend([
-                    number(past),
-                    both.map_or("-".into(), |(now, past)| format!("{:.2}", now / past)),
-                ]);
-            }
-            table.add_row(row);
-        }
-        let table = table.trim_fmt();
+        let table = FORM.table(&table::fields(self)?, before);
         Ok(format!("{people} records of {members} members on {database}, {cores} cores\n\n{table}"))
-    }
-
-    fn fields(&self) -> anyhow::Result<Map<String, Value>> {
-        match serde_json::to_value(self)? {
-            Value::Object(fields) => Ok(fields),
-            _ => bail!("the result is no object"),
-        }
-    }
-}
-
-/// What an earlier bench wrote, perhaps one of another version.
-#[derive(Debug)]
-pub(super) struct Before(Map<String, Value>);
-
-impl Before {
-    /// Reads a file that `--json` wrote.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
-        let text = fs::read_to_string(path).with_context(|| {
-            format!("reading {shown}; `signpost bench mpi --json {shown}` makes such a file")
-        })?;
-        match serde_json::from_str(&text) {
-            Ok(Value::Object(fields)) if fields.get("bench").is_some_and(|bench| bench == BENCH) => {
-                Ok(Self(fields))
-            }
-            _ => bail!("{shown} is no result of `signpost bench mpi`: name a file that its --json wrote"),
-        }
-    }
-
-    /// Says what else is not as it was before.
-    pub(super) fn warnings(&self, report: &Report) -> anyhow::Result<Vec<String>> {
-        let now = report.fields()?;
-        let differs = CONDITIONS.into_iter().filter(|(key, _)| self.0.get(*key) != now.get(*key));
-        let shown = |fields: &Map<String, Value>, key| match fields.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-            None => "not known".into(),
-        };
-        let warning = |(key, name)| {
-            format!(
-                "the {name} was {} before and is {}: the ratios say little",
-                shown(&self.0, key),
-                shown(&now, key)
-            )
-        };
-        Ok(differs.map(warning).collect())
     }
 }
 
@@ -287,33 +208,12 @@ fn at(calls: &Calls, quantile: f64) -> u64 {
     calls.latencies_us.value_at_quantile(quantile)
 }
 
-fn ratio(one: f64, other: f64) -> f64 {
-    if other > 0.0 { one / other } else { 0.0 }
-}
-
-/// Cuts digits that mean nothing.
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn number(value: Option<f64>) -> String {
-    match value {
-        None => "-".into(),
-        Some(value) if value.fract() == 0.0 || value >= 1000.0 => format!("{value:.0}"),
-        Some(value) => format!("{value:.1}"),
-    }
-}
-
-/// Packs a histogram so that other tools can read all of it: HdrHistogram's V2 form, base64.
-fn packed(histogram: &Histogram<u64>) -> anyhow::Result<String> {
-    let mut bytes = vec![];
-    V2Serializer::new().serialize(histogram, &mut bytes).context("packing the histogram")?;
-    Ok(BASE64_STANDARD.encode(bytes))
-}
-
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::serialization::Deserializer;
+    use std::{fs, path::Path};
+
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use hdrhistogram::{Histogram, serialization::Deserializer};
     use signpost_mpi::onboard::Counts;
 
     use super::*;
@@ -359,8 +259,8 @@ mod tests {
     fn written(report: &Report) -> (tempfile::TempDir, Before) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bench.json");
-        fs::write(&file, report.to_json().unwrap()).unwrap();
-        let before = Before::read(&file).unwrap();
+        fs::write(&file, table::to_json(report).unwrap()).unwrap();
+        let before = FORM.read(&file).unwrap();
         (folder, before)
     }
 
@@ -381,9 +281,9 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_has_its_field() {
-        let fields = report(100, "sqlite").fields().unwrap();
-        for (key, _) in ROWS.into_iter().chain(CONDITIONS) {
-            assert!(fields.contains_key(key), "{key}");
+        let fields = table::fields(&report(100, "sqlite")).unwrap();
+        for (key, _) in FORM.rows.iter().chain(FORM.conditions) {
+            assert!(fields.contains_key(*key), "{key}");
         }
     }
 
@@ -413,14 +313,16 @@ mod tests {
         };
         assert_eq!(cells("matching, many at once, a second"), ["1500", "1000", "1.50"]);
         assert_eq!(cells("server's peak memory, with mapped files, MB"), ["40.3", "-", "-"]);
-        assert_eq!(cells("bulk import, s"), ["1.5", "1.5", "1.00"]);
+        assert_eq!(cells("bulk import, s"), ["1.50", "1.50", "1.00"]);
     }
 
     #[test]
     fn other_conditions_are_warned_of() {
         let (_folder, before) = written(&report(100, "sqlite"));
-        assert!(before.warnings(&report(100, "sqlite")).unwrap().is_empty());
-        let warnings = before.warnings(&report(200, "postgres")).unwrap();
+        let warnings =
+            |people, database| FORM.warnings(&before, &table::fields(&report(people, database)).unwrap());
+        assert!(warnings(100, "sqlite").is_empty());
+        let warnings = warnings(200, "postgres");
         assert_eq!(warnings.len(), 2);
         assert!(warnings[0].contains("sqlite before and is postgres"), "{warnings:?}");
         assert!(warnings[1].contains("100 before and is 200"), "{warnings:?}");
@@ -429,7 +331,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_result_is_refused_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |path: &Path| format!("{:#}", Before::read(path).unwrap_err());
+        let refused = |path: &Path| format!("{:#}", FORM.read(path).unwrap_err());
         let absent = folder.path().join("absent.json");
         assert!(refused(&absent).contains("--json"), "{}", refused(&absent));
         for text in ["", "[]", "{\"bench\": \"other\"}"] {

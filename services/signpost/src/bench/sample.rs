@@ -65,6 +65,11 @@ impl Sample {
         }
     }
 
+    /// Returns somebody of whom the index holds another record; those that follow are other people, until all were named.
+    pub(super) fn known(&self, at: usize) -> &Demographics {
+        &self.known[at % self.known.len()]
+    }
+
     /// Returns the members whose records these are.
     pub(super) fn members(&self) -> Vec<pki::NewMember> {
         let member = |id: &&str| pki::NewMember {
@@ -78,8 +83,33 @@ impl Sample {
     }
 }
 
-/// Makes a sample that fills an index with so many records.
-pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
+/// Spreads the records of the population's sources over members.
+struct Spread(Vec<&'static str>);
+
+impl Spread {
+    /// Over so many members; 0 keeps the sources as they are.
+    fn over(members: usize) -> Self {
+        // They live as long as the bench.
+        let name = |number: usize| -> &'static str { format!("member-{number:03}").leak() };
+        Self((1..=members).map(name).collect())
+    }
+
+    /// Returns the member of a record, and the local id there: each source stands for several members.
+    fn place(&self, record: &synth::Record) -> (&'static str, String) {
+        match self.0.len() {
+            0 => (record.source, record.mrn.clone()),
+            members => {
+                let hash = record.mrn.bytes().chain(record.source.bytes());
+                let hash = hash.fold(17_usize, |hash, byte| hash.wrapping_mul(31) + usize::from(byte));
+                (self.0[hash % members], format!("{}-{}", record.source, record.mrn))
+            }
+        }
+    }
+}
+
+/// Makes a sample that fills an index with so many records of so many members; 0 for as many as the population has sources.
+pub(super) fn make(records: usize, members: usize) -> anyhow::Result<Sample> {
+    let spread = Spread::over(members);
     let fed_most = records.min(FED_MAX);
     // There are more than two records of a person, so that some of everything is left over.
     let people = (records + fed_most) / 2 + PEOPLE_MORE.max(records / PART_MORE);
@@ -90,9 +120,10 @@ pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
     let mut is_new = false;
     for record in population.records() {
         let Some(demographics) = demographics(&record.cells) else { continue };
-        let first = numbers.insert((record.source, record.mrn.clone()));
+        let (source, local_id) = spread.place(&record);
+        let first = numbers.insert((source, local_id.clone()));
         let registration = |demographics| RegisterPatientRequest {
-            local_id: record.mrn.clone(),
+            local_id: local_id.clone(),
             demographics: Some(demographics),
             request_id: String::new(),
         };
@@ -100,23 +131,23 @@ pub(super) fn make(records: usize) -> anyhow::Result<Sample> {
             if first {
                 seeded += 1;
                 entities.insert(record.entity);
-                sample.seed.entry(record.source).or_default().push(registration(demographics));
+                sample.seed.entry(source).or_default().push(registration(demographics));
             }
             continue;
         }
-        let is_member = sample.seed.contains_key(record.source);
+        let is_member = sample.seed.contains_key(source);
         if fed < fed_most {
             if first && is_member {
                 fed += 1;
                 entities.insert(record.entity);
-                sample.feed.entry(record.source).or_default().push(registration(demographics));
+                sample.feed.entry(source).or_default().push(registration(demographics));
             }
             continue;
         }
         // Every second new record is registered, and the others are asked about.
         is_new = !is_new;
         if first && is_new && is_member {
-            sample.later.push((record.source, registration(demographics)));
+            sample.later.push((source, registration(demographics)));
         } else if is_askable(&demographics) {
             let known = entities.contains(&record.entity);
             if known { &mut sample.known } else { &mut sample.strangers }.push(demographics);
@@ -169,7 +200,7 @@ mod tests {
     #[test]
     fn a_sample_is_as_large_as_asked_for_and_leaves_enough_over() {
         for records in [100, 5_000] {
-            let sample = make(records).unwrap();
+            let sample = make(records, 0).unwrap();
             for part in [&sample.seed, &sample.feed] {
                 assert_eq!(part.values().map(Vec::len).sum::<usize>(), records);
             }
@@ -180,8 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn records_are_spread_over_as_many_members_as_wanted() {
+        let sample = make(5_000, 20).unwrap();
+        assert_eq!(sample.members.len(), 20);
+        let sizes = sample.seed.values().map(Vec::len);
+        assert!(sizes.clone().min().unwrap() * 2 > sizes.max().unwrap());
+    }
+
+    #[test]
     fn one_question_of_five_is_about_a_stranger_and_none_comes_twice_at_once() {
-        let sample = make(100).unwrap();
+        let sample = make(100, 0).unwrap();
         let asked: Vec<_> = (0..50).map(|at| sample.question(at)).collect();
         assert_eq!(asked.iter().filter(|(about, _)| *about == About::Stranger).count(), 10);
         let mut bytes: Vec<_> = asked.iter().map(|(_, question)| prost_text(question)).collect();

@@ -1,4 +1,4 @@
-//! The server under measurement: a process of this very binary, with the index and what it needs.
+//! The server under measurement: processes of this very binary.
 
 use std::{
     fs,
@@ -20,7 +20,8 @@ use crate::config::{Config, Service};
 ///
 /// One user asks for as many matches as it can.
 const CONFIG: &str = "listen = \"127.0.0.1:0\"\ntelemetry = { filter = \"warn\" }\n\
-    matching = { user_per_minute = 0, member_per_minute = 0 }\n";
+    matching = { user_per_minute = 0, member_per_minute = 0 }\n\
+    limits = { user_per_second = 0, member_per_second = 0 }\nlocator = { probe_seconds = 0 }\n";
 
 /// Longest time that a server takes to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,6 +37,7 @@ pub(super) struct Server {
     child: Child,
     proc: PathBuf,
     folder: PathBuf,
+    name: String,
     /// `https://host:port`.
     pub(super) endpoint: String,
 }
@@ -48,6 +50,7 @@ pub(super) fn config(folder: &Path, database: &Database) -> Config {
         data_dir: folder.join(".signpost/data"),
         blinding_key: keys.join("blinding.key"),
         sealing_key: keys.join("sealing.key"),
+        audit_signing_key: keys.join("audit.key"),
         ..Config::default()
     }
 }
@@ -57,13 +60,19 @@ pub(super) fn pki(folder: &Path) -> PathBuf {
     folder.join(".signpost/pki")
 }
 
-fn log(folder: &Path) -> PathBuf {
-    folder.join("server.log")
+fn log(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.log"))
 }
 
 impl Server {
-    /// Starts it and waits until it listens. The keys must be there.
-    pub(super) async fn start(folder: &Path, database: &Database) -> anyhow::Result<Self> {
+    /// Starts a server of these services, of all when none is named, with more settings, and waits until it listens. The keys
+    /// must be there.
+    pub(super) async fn start(
+        folder: &Path,
+        database: &Database,
+        only: &[Service],
+        settings: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let file = folder.join("signpost.toml");
         fs::write(&file, CONFIG).context("writing the server's configuration")?;
         let mut command = Command::new(std::env::current_exe().context("finding this binary")?);
@@ -74,23 +83,25 @@ impl Server {
             command.env_remove(name);
         }
         command.env("SIGNPOST_DATABASE", database.setting().expose()).arg("serve").arg("--config").arg(file);
-        for service in [Service::Mpi, Service::Directory, Service::Audit] {
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        for service in only {
             command.args(["--only", service.name()]);
         }
+        let name = only.first().map_or("server", |service| service.name()).to_owned();
         // In a group of its own, Ctrl-C reaches the bench alone, which then ends the server.
         let command = command.current_dir(folder).process_group(0).kill_on_drop(true);
         let command =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(log(folder))?);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(log(folder, &name))?);
         let mut child = command.spawn().context("starting the server")?;
         let pid = child.id().context("the server ended at once")?;
         let out = child.stdout.take().context("the server has no standard output")?;
         let line = tokio::time::timeout(START_TIMEOUT, BufReader::new(out).lines().next_line()).await;
         let line = line.context("the server does not say where it listens")??.unwrap_or_default();
         let Some(address) = line.strip_prefix("listening on ") else {
-            bail!("the server did not start; {}", last_words(folder));
+            bail!("the server did not start; {}", last_words(folder, &name));
         };
         let endpoint = format!("https://{address}");
-        Ok(Self { child, proc: format!("/proc/{pid}").into(), folder: folder.to_owned(), endpoint })
+        Ok(Self { child, proc: format!("/proc/{pid}").into(), folder: folder.to_owned(), name, endpoint })
     }
 
     /// Returns the folder with everybody's keys.
@@ -129,15 +140,15 @@ impl Server {
     /// Ends it, and waits until it has ended. Fails when it had ended before, with its last words.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("the server ended by itself ({status}); {}", last_words(&self.folder));
+            bail!("the server ended by itself ({status}); {}", last_words(&self.folder, &self.name));
         }
         // Nothing that it holds is worth an orderly end.
         self.child.kill().await.context("ending the server")
     }
 }
 
-fn last_words(folder: &Path) -> String {
-    let text = fs::read_to_string(log(folder)).unwrap_or_default();
+fn last_words(folder: &Path, name: &str) -> String {
+    let text = fs::read_to_string(log(folder, name)).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     match lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n").as_str() {
         "" => "its log is empty".into(),

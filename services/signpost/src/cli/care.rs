@@ -1,24 +1,19 @@
-//! Commands of an emergency department: locate, fetch, emergency access.
+//! Commands of an emergency department: locate, and emergency access.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use signpost_common::clock;
 use signpost_proto::{
     common::v1::{Address, Demographics, HumanName, Identifier, PurposeOfUse, RecordReference, Role},
     consent::v1::{EmergencyReason, Match, OpenEmergencyAccessRequest},
     locator::v1::{
-        Completion, FetchDocumentRequest, FetchHistoryRequest, LocateRequest, PersonMatch, PersonOutcome,
-        Pointer, SourceOutcome, SourceState, fetch_document_response, fetch_history_response,
+        Completion, LocateRequest, PersonMatch, PersonOutcome, Pointer, SourceOutcome, SourceState,
         locate_request::Subject, locate_response::Message,
     },
 };
-use tokio::{fs::File, io::AsyncWriteExt};
+use tonic::Code;
 
 use super::{DEFAULT_USER, Who, counted, explain, request_id, table};
 
@@ -95,18 +90,27 @@ impl Locate {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.who.client()?;
         let purpose = if self.emergency.is_empty() { PurposeOfUse::Treat } else { PurposeOfUse::Etreat };
+        let request_id = request_id();
         let request = LocateRequest {
             subject: Some(self.subject()?),
             emergency_session_id: self.emergency.clone(),
-            request_id: request_id(),
+            request_id: request_id.clone(),
             source_timeout_ms: self.wait_ms,
             ..LocateRequest::default()
         };
         let mut request = client.request(&self.who.user(Role::Physician, purpose)?, request)?;
         request.set_timeout(Duration::from_millis(u64::from(self.wait_ms) + 10_000));
-        let mut answer = client.locator().locate(request).await.map_err(|e| explain(&e))?.into_inner();
+        // Who does not know what became of it need not guess.
+        let unknown = |error: anyhow::Error| {
+            error.context(format!("`signpost run {request_id}` says what became of it"))
+        };
+        let failed = |error: tonic::Status| match error.code() {
+            Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => unknown(explain(&error)),
+            _ => explain(&error),
+        };
+        let mut answer = client.locator().locate(request).await.map_err(failed)?.into_inner();
         let (mut pointers, mut sources) = (vec![], vec![]);
-        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
+        while let Some(message) = answer.message().await.map_err(failed)? {
             match message.message {
                 Some(Message::Person(person)) => show_person(&person),
                 Some(Message::Pointer(pointer)) => pointers.push(pointer),
@@ -120,7 +124,8 @@ impl Locate {
                 None => {}
             }
         }
-        bail!("the answer broke off before its statement of completeness: it is not to be relied on")
+        let text = "the answer broke off before its statement of completeness: it is not to be relied on";
+        Err(unknown(anyhow!(text)))
     }
 }
 
@@ -146,183 +151,58 @@ pub(crate) fn show_pointers(pointers: &[Pointer]) {
         let time = pointer.service_start_time.or(pointer.creation_time);
         let time = time.as_ref().and_then(clock::from_proto);
         rows.add_row([
-            pointer.rank.to_string(),
+            // A list has no ranks.
+            if pointer.rank == 0 { String::new() } else { pointer.rank.to_string() },
             pointer.document_id.clone(),
             pointer.custodian.clone(),
             if kind.display.is_empty() { kind.code } else { kind.display },
             time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default(),
             pointer.size_bytes.to_string(),
-            pointer.rank_reasons.join(" "),
+            match pointer.copies.len() {
+                0 => pointer.rank_reasons.join(" "),
+                1 => format!("{} (and a copy)", pointer.rank_reasons.join(" ")),
+                copies => format!("{} (and {copies} copies)", pointer.rank_reasons.join(" ")),
+            },
         ]);
     }
     println!("{rows}");
 }
 
 pub(crate) fn show_sources(sources: &[SourceOutcome]) {
-    for source in sources.iter().filter(|source| source.state() != SourceState::Answered) {
-        let state = match source.state() {
-            SourceState::TimedOut => "did not answer in time",
-            SourceState::Refused => "refused to answer",
-            SourceState::NotAsked => "serves no documents and was not asked",
-            SourceState::Unavailable | SourceState::Unspecified | SourceState::Answered => {
-                "could not be reached"
-            }
+    for source in sources {
+        if !source.missing_document_ids.is_empty() {
+            println!(
+                "{} says that it no longer has {}",
+                source.member_id,
+                source.missing_document_ids.join(", ")
+            );
+        }
+        let state = match (source.state(), source.reason.as_str()) {
+            (SourceState::Answered, _) => continue,
+            (SourceState::TimedOut, _) => "did not answer in time",
+            (SourceState::Refused, _) => "refused to answer",
+            (SourceState::NotAsked, "NO_ENDPOINT") => "serves no documents and was not asked",
+            (SourceState::NotAsked, "CIRCUIT_OPEN") => "did not answer the last times and was not asked",
+            (SourceState::NotAsked, _) => "was not asked",
+            (SourceState::Unavailable | SourceState::Unspecified, _) => "could not be reached",
         };
         println!("{} {state} ({}, {} ms)", source.member_id, source.reason, source.elapsed_ms);
     }
 }
 
 pub(crate) fn show_completion(completion: &Completion) {
-    let Completion { asked, answered, pointers, truncated, emergency_could_show_more, .. } = completion;
+    let Completion { asked, answered, pointers, truncated, emergency_could_show_more, degraded, .. } =
+        completion;
     let documents = counted(*pointers, "document", "documents");
     println!("{documents}; {answered} of {} answered", counted(*asked, "member", "members"));
+    if *degraded {
+        println!("not everybody could be asked: there may be more, or less, than is shown");
+    }
     if *truncated {
         println!("there are more documents than were asked for");
     }
     if *emergency_could_show_more {
         println!("in an emergency, asking again under emergency access could show more");
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Fetch {
-    #[command(flatten)]
-    who: Who,
-    /// Document to fetch, as `locate` names it
-    #[arg(required_unless_present = "person")]
-    document: Option<String>,
-    /// Fetch everything of this person instead
-    #[arg(long, conflicts_with = "document")]
-    person: Option<String>,
-    /// File to write, or the folder for everything of a person [default: the document's id]
-    #[arg(long, value_name = "PATH")]
-    out: Option<PathBuf>,
-    /// Emergency session to apply
-    #[arg(long, default_value = "", value_name = "SESSION")]
-    emergency: String,
-}
-
-impl Fetch {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        match (&self.person, &self.document) {
-            (Some(person), _) => self.history(person).await,
-            (None, Some(document)) => self.document(document).await,
-            (None, None) => bail!("name a document or a --person"),
-        }
-    }
-
-    fn request<T>(&self, client: &crate::client::Client, message: T) -> anyhow::Result<tonic::Request<T>> {
-        let purpose = if self.emergency.is_empty() { PurposeOfUse::Treat } else { PurposeOfUse::Etreat };
-        client.request(&self.who.user(Role::Physician, purpose)?, message)
-    }
-
-    async fn document(&self, document: &str) -> anyhow::Result<ExitCode> {
-        use fetch_document_response::Message;
-        let client = self.who.client()?;
-        let request = FetchDocumentRequest {
-            document_id: document.to_owned(),
-            emergency_session_id: self.emergency.clone(),
-            request_id: request_id(),
-        };
-        let request = self.request(&client, request)?;
-        let mut answer =
-            client.locator().fetch_document(request).await.map_err(|e| explain(&e))?.into_inner();
-        let path = self.out.clone().unwrap_or_else(|| PathBuf::from(document));
-        let mut file = Partial::create(&path).await?;
-        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
-            match message.message {
-                Some(Message::Header(header)) => {
-                    header.notices.iter().for_each(|notice| println!("{notice}"))
-                }
-                Some(Message::Chunk(chunk)) => file.write(&chunk).await?,
-                Some(Message::Trailer(trailer)) => {
-                    file.complete().await?;
-                    let hash = hex::encode(&trailer.sha256);
-                    println!("{}: {} bytes, SHA-256 {hash} verified", path.display(), trailer.size_bytes);
-                    return Ok(ExitCode::SUCCESS);
-                }
-                None => {}
-            }
-        }
-        bail!("the document broke off; nothing was kept")
-    }
-
-    async fn history(&self, person: &str) -> anyhow::Result<ExitCode> {
-        use fetch_history_response::Message;
-        let client = self.who.client()?;
-        let request = FetchHistoryRequest {
-            person_id: person.to_owned(),
-            emergency_session_id: self.emergency.clone(),
-            request_id: request_id(),
-            ..FetchHistoryRequest::default()
-        };
-        let request = self.request(&client, request)?;
-        let mut answer = client.locator().fetch_history(request).await.map_err(|e| explain(&e))?.into_inner();
-        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(person));
-        tokio::fs::create_dir_all(&folder).await.with_context(|| format!("making {}", folder.display()))?;
-        let mut current: Option<Partial> = None;
-        while let Some(message) = answer.message().await.map_err(|e| explain(&e))? {
-            match message.message {
-                Some(Message::Header(header)) => {
-                    current = Some(Partial::create(&folder.join(&header.document_id)).await?);
-                }
-                Some(Message::Chunk(chunk)) => {
-                    current.as_mut().context("bytes without a header")?.write(&chunk).await?;
-                }
-                Some(Message::Trailer(trailer)) => {
-                    let file = current.take().context("a trailer without a header")?;
-                    println!("{}: {} bytes, SHA-256 verified", file.path.display(), trailer.size_bytes);
-                    file.complete().await?;
-                }
-                Some(Message::Failure(failure)) => {
-                    current = None;
-                    println!("{} at {}: {}", failure.document_id, failure.custodian, failure.reason);
-                }
-                Some(Message::Completion(completion)) => {
-                    let fetched = counted(completion.fetched, "document", "documents");
-                    println!("{fetched} fetched, {} failed", completion.failed);
-                    if completion.truncated {
-                        println!("there are more documents than one call looks at");
-                    }
-                    return Ok(if completion.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-                }
-                None => {}
-            }
-        }
-        bail!("the history broke off; documents that were named above are complete")
-    }
-}
-
-/// A file that gets its name only when it is complete, so that no half document looks like a whole one.
-struct Partial {
-    path: PathBuf,
-    partial: PathBuf,
-    file: File,
-}
-
-impl Partial {
-    async fn create(path: &Path) -> anyhow::Result<Self> {
-        let partial = path.with_added_extension("partial");
-        let file = File::create(&partial).await.with_context(|| format!("writing {}", partial.display()))?;
-        Ok(Self { path: path.to_owned(), partial, file })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(bytes).await.with_context(|| format!("writing {}", self.partial.display()))
-    }
-
-    async fn complete(mut self) -> anyhow::Result<()> {
-        self.file.flush().await?;
-        tokio::fs::rename(&self.partial, &self.path)
-            .await
-            .with_context(|| format!("naming {}", self.path.display()))
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // Gone already when it was completed.
-        std::fs::remove_file(&self.partial).ok();
     }
 }
 
@@ -339,7 +219,7 @@ pub(super) struct Emergency {
     #[arg(long)]
     text: String,
     /// How long, in minutes
-    #[arg(long, default_value_t = 60, value_name = "MINUTES")]
+    #[arg(long, default_value_t = 60, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=240))]
     minutes: u32,
     /// Documents with this label only; may be given several times [default: all]
     #[arg(long = "label", value_name = "LABEL")]

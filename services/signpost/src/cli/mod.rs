@@ -15,16 +15,24 @@ use crate::{
     demo,
 };
 
+mod audit;
 mod bars;
 mod care;
+mod consent;
+mod fetch;
 mod import;
 mod keys;
+mod member;
 mod model;
 mod onboard;
 mod operate;
 mod people;
 mod policy;
+mod scoreboard;
+mod seen;
+mod span;
 mod steward;
+mod summary;
 
 pub(crate) use bars::Bars;
 pub(crate) use care::{show_completion, show_person, show_pointers};
@@ -55,9 +63,42 @@ enum Command {
     /// Find a person and list the documents that you may see
     Locate(care::Locate),
     /// Fetch a document, or all that you may see of a person
-    Fetch(care::Fetch),
+    Fetch(fetch::Fetch),
+    /// List or count the documents of a person that you may see
+    Documents(seen::Documents),
+    /// Say what became of a locate, by its request id
+    Run(seen::Run),
+    /// List what users saw, the latest first, as it stood then
+    ///
+    /// Called as a privacy officer of the users' member, or of the operator.
+    Seen(seen::Seen),
+    /// Put all that you may see of a person together into one FHIR document
+    Summary(summary::Summary),
     /// Open emergency access to a person's records
     Emergency(care::Emergency),
+    /// Members: take them in, renew what proves them, say what they may ask for, keep them out
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Show how good each member's pointers are, as the operator
+    ///
+    /// Members see themselves with --role system.
+    Scoreboard(scoreboard::Scoreboard),
+    /// What patients permit and forbid
+    ///
+    /// Called as a clerk of the member; patients, and who acts for them, call with --role patient or representative, and with
+    /// their local id as --user.
+    #[command(subcommand)]
+    Directive(consent::Directive),
+    /// List to whom information on a patient was disclosed, the latest first (45 CFR 164.528)
+    Disclosures(consent::Disclosures),
+    /// Review emergency access, as a privacy officer
+    #[command(subcommand)]
+    Review(consent::Review),
+    /// What patients and privacy officers are told
+    ///
+    /// Called as a privacy officer; patients call with --role patient, and with their local id as --user.
+    #[command(subcommand)]
+    Notice(consent::Notice),
     /// Decide which records are of one person, take it back, and see why
     #[command(subcommand)]
     Steward(steward::Steward),
@@ -79,6 +120,9 @@ enum Command {
     /// Keys that data at rest is sealed under
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The audit log: keep its checkpoints, verify it, export it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Bring database schemas up to date and exit
     Migrate {
         /// This service only; may be given several times
@@ -98,8 +142,14 @@ pub fn main() -> ExitCode {
     // Whoever reads the output may have seen enough: `signpost locate ... | head -1` is no crash.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if panic.to_string().contains("Broken pipe") {
+        let text = panic.to_string();
+        if text.contains("Broken pipe") {
             std::process::exit(0);
+        }
+        // A full disk behind a redirected output is none either, and what was asked for is done.
+        if let Some((_, cause)) = text.split_once("failed printing to stdout: ") {
+            eprintln!("error: what was asked for is done, but the output could not be written: {cause}");
+            std::process::exit(1);
         }
         report(panic);
     }));
@@ -135,7 +185,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(options).await,
         Command::Locate(locate) => locate.run().await,
         Command::Fetch(fetch) => fetch.run().await,
+        Command::Documents(documents) => documents.run().await,
+        Command::Run(run) => run.run().await,
+        Command::Seen(seen) => seen.run().await,
+        Command::Member(member) => member.run().await,
+        Command::Scoreboard(scoreboard) => scoreboard.run().await,
+        Command::Summary(summary) => summary.run().await,
         Command::Emergency(emergency) => emergency.run().await,
+        Command::Directive(directive) => directive.run().await,
+        Command::Disclosures(disclosures) => disclosures.run().await,
+        Command::Review(review) => review.run().await,
+        Command::Notice(notice) => notice.run().await,
         Command::Steward(steward) => steward.run().await,
         Command::Model(model) => model.run().await,
         Command::Policy(policy) => policy.run().await,
@@ -143,6 +203,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::People(people) => people.run(),
         Command::Bench(bench) => bench.run().await,
         Command::Keys(keys) => keys.run(config).await,
+        Command::Audit(audit) => audit.run(config).await,
         Command::Migrate { only } => operate::migrate(config, &only).await,
         Command::Config => operate::show_config(config),
         Command::Pki(pki) => pki.run(),
@@ -194,17 +255,31 @@ impl Who {
 
     fn user(&self, role: Role, purpose: PurposeOfUse) -> anyhow::Result<User> {
         let role = match &self.role {
-            Some(text) => token::role(text).with_context(|| format!("{text:?} is not a role"))?,
+            Some(text) => named_role(text)?,
             None => role,
         };
         let purpose = match &self.purpose {
-            Some(text) => {
-                token::purpose(text).with_context(|| format!("{text:?} is not a purpose of use"))?
-            }
+            Some(text) => named_purpose(text)?,
             None => purpose,
         };
         Ok(User { name: self.user.clone(), role, purpose, encounter: self.encounter.clone() })
     }
+}
+
+/// Reads a role.
+fn named_role(text: &str) -> anyhow::Result<Role> {
+    token::role(text).with_context(|| {
+        let all = (1..).map_while(|number| Role::try_from(number).ok()).map(token::role_name);
+        format!("{text:?} is not a role: there are {}", all.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// Reads a purpose of use, in upper or lower case.
+fn named_purpose(text: &str) -> anyhow::Result<PurposeOfUse> {
+    token::purpose(&text.to_ascii_uppercase()).with_context(|| {
+        let all = (1..).map_while(|number| PurposeOfUse::try_from(number).ok()).map(token::purpose_code);
+        format!("{text:?} is not a purpose of use: there are {}", all.collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// Turns an error of a call into one that people can act on.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use signpost_common::{
     rpc::{client, tls},
     telemetry,
@@ -23,6 +24,8 @@ use crate::{
 };
 
 pub(super) async fn serve(file: Option<&Path>, only: &[Service]) -> anyhow::Result<ExitCode> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).context("forbidding core dumps, which would hold keys")?;
     let config = Config::load(file)?;
     let _telemetry = telemetry::start(&config.telemetry)?;
     let running = wiring::start(&config, only).await?;
@@ -56,6 +59,9 @@ pub(super) struct Pki {
     /// Kind of the members
     #[arg(long, value_enum, default_value = "provider")]
     kind: KindArg,
+    /// Name of the audit log, in checkpoints and in the key that signs them; your own domain makes it unmistakable
+    #[arg(long, default_value = pki::LOG, value_name = "NAME")]
+    log: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -73,6 +79,7 @@ impl Pki {
             KindArg::PublicHealth => pki::Kind::PublicHealth,
         };
         let members: Vec<_> = self.members.iter().map(|text| member(text, kind)).collect();
+        pki::create_log_key(&self.out, &self.log)?;
         let made = pki::create(&self.out, &members)?;
         let folder = self.out.display();
         if made.is_empty() {
@@ -97,6 +104,9 @@ fn member(text: &str, kind: pki::Kind) -> pki::NewMember {
         endpoint: endpoint.into(),
     }
 }
+
+/// How long an alarm may take to be told.
+const ALARM_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Health {
@@ -123,7 +133,7 @@ impl Health {
         let transport = client::remote(&endpoint, name, tls::client(&config.tls)?)?;
         let service = self.service.map(|service| service.name().to_owned()).unwrap_or_default();
         let asked = tokio::time::timeout(Duration::from_secs(5), async {
-            HealthClient::new(transport).check(HealthCheckRequest { service }).await
+            HealthClient::new(transport.clone()).check(HealthCheckRequest { service }).await
         });
         let answer = asked.await.with_context(|| format!("{endpoint} did not answer within 5 s"))?;
         let answer = answer.map_err(|error| super::explain(&error))?.into_inner();
@@ -131,6 +141,18 @@ impl Health {
             bail!("{endpoint} is not serving: {}", answer.status().as_str_name());
         }
         println!("{endpoint} is serving");
+        // It serves all the same: who restarts what is not healthy would make it worse.
+        for what in ["certificates", "audit-sinks", "audit-checkpoints"] {
+            let request = HealthCheckRequest { service: what.into() };
+            let asked =
+                tokio::time::timeout(ALARM_TIMEOUT, HealthClient::new(transport.clone()).check(request))
+                    .await;
+            if let Ok(Ok(answer)) = asked
+                && answer.get_ref().status() == ServingStatus::NotServing
+            {
+                eprintln!("warning: {what} must be looked after; the log of the process says why");
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

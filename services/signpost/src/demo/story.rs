@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use signpost_common::{hash::sha256, rpc::status};
+use signpost_consent::document::NetworkDefault;
 use signpost_proto::{
     audit::v1::ListDisclosuresRequest,
     common::v1::{Address, Demographics, HumanName, PurposeOfUse, RecordReference, Role},
@@ -97,18 +98,22 @@ pub(super) async fn tell(world: &World) -> anyhow::Result<Told> {
 }
 
 /// Locates people of the population one after another and prints how long it took.
+///
+/// They permitted nothing, and what shows nothing is delayed: for this the network permits treatment.
 pub(super) async fn measure(world: &World, samples: &[Demographics]) -> anyhow::Result<()> {
+    world.activate(NetworkDefault::OptOut).await?;
     let mut took = vec![];
     for demographics in samples.iter().take(200) {
         let began = Instant::now();
         locate(world, demographics.clone(), PurposeOfUse::Treat, "").await?;
         took.push(began.elapsed());
     }
+    world.activate(NetworkDefault::OptIn).await?;
     took.sort();
     let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
     chapter(7, "How long a locate takes, from the first byte to the statement of completeness");
     println!(
-        "{} people: p50 {}, p99 {}; each is in the audit log, on disk",
+        "{} people, whose documents an operator's policy shows: p50 {}, p99 {}; each is in the audit log, on disk",
         took.len(),
         shown(at(50)),
         shown(at(99))
@@ -245,6 +250,7 @@ async fn fetch(
         document_id: document_id.to_owned(),
         emergency_session_id: session.to_owned(),
         request_id: crate::cli::request_id(),
+        ..FetchDocumentRequest::default()
     };
     let user = world::user("dr.lee", Role::Physician, purpose);
     let request = client.request(&user, request).map_err(failed)?;

@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use signpost_common::{db::Secret, rpc::token::User};
+use signpost_consent::document::NetworkDefault;
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
-    directory::v1::{Endpoint, SetEndpointRequest},
+    consent::v1::{ActivatePolicyRequest, DraftPolicyRequest},
+    directory::v1::{Endpoint, EndpointProtocol, SetEndpointRequest},
 };
 
 use crate::{
+    cli,
     client::{self, Client, Party},
     config::{Config, Service},
     pki, wiring,
@@ -41,6 +45,7 @@ pub(super) struct World {
     exchange: wiring::Running,
     sources: Vec<wiring::Running>,
     clients: Vec<Client>,
+    operator: Client,
 }
 
 /// Returns a member's folder of documents.
@@ -67,15 +72,20 @@ impl World {
             bootstrap: pki_dir.join("members.toml"),
             blinding_key: pki_dir.join("blinding.key"),
             sealing_key: pki_dir.join("sealing.key"),
+            audit_signing_key: pki_dir.join("audit.key"),
             tls: client::files(&pki_dir, "exchange"),
             drain_grace_ms: 1_000,
             ..Config::default()
         };
         // Nothing is shared unless the patient permits it, or an emergency demands it.
-        config.consent.network_default = signpost_consent::document::NetworkDefault::OptIn;
+        config.consent.network_default = NetworkDefault::OptIn;
         let exchange = wiring::start(&config, &[]).await?;
         let endpoint = format!("https://{}", exchange.address);
         let (mut sources, mut clients) = (vec![], vec![]);
+        let party = |id: &str| {
+            let (endpoint, member_id) = (endpoint.clone(), id.parse()?);
+            anyhow::Ok(Party { endpoint, server_name: "exchange".into(), pki: pki_dir.clone(), member_id })
+        };
         for (id, ..) in MEMBERS {
             let mut config = config.clone();
             config.listen = "127.0.0.1:0".into();
@@ -83,18 +93,13 @@ impl World {
             config.source.member_id = id.into();
             config.source.folder = documents(dir, id);
             let source = wiring::start(&config, &[Service::Source]).await?;
-            let party = Party {
-                endpoint: endpoint.clone(),
-                server_name: "exchange".into(),
-                pki: pki_dir.clone(),
-                member_id: id.parse()?,
-            };
-            let client = Client::new(&party)?;
+            let client = Client::new(&party(id)?)?;
             let request = SetEndpointRequest {
                 member_id: id.into(),
                 endpoint: Some(Endpoint {
                     uri: format!("https://{}", source.address),
                     tls_server_name: id.into(),
+                    protocol: EndpointProtocol::Grpc.into(),
                 }),
                 request_id: String::new(),
             };
@@ -102,7 +107,8 @@ impl World {
             sources.push(source);
             clients.push(client);
         }
-        Ok(Self { endpoint, pki: pki_dir, exchange, sources, clients })
+        let operator = Client::new(&party("operator")?)?;
+        Ok(Self { endpoint, pki: pki_dir, exchange, sources, clients, operator })
     }
 
     /// Returns a member's connection to the exchange.
@@ -111,8 +117,20 @@ impl World {
         client.ok_or_else(|| anyhow::anyhow!("{id} is no member"))
     }
 
+    /// Puts a policy in force that is shipped.
+    pub(super) async fn activate(&self, policy: NetworkDefault) -> anyhow::Result<()> {
+        let user = user("kim", Role::Operator, PurposeOfUse::Hoperat);
+        let request =
+            DraftPolicyRequest { source: policy.source().to_owned(), request_id: cli::request_id() };
+        let drafted = self.operator.policies().draft_policy(self.operator.request(&user, request)?).await?;
+        let version = drafted.into_inner().version.context("the answer holds no version")?.version;
+        let request = ActivatePolicyRequest { version, request_id: cli::request_id() };
+        self.operator.policies().activate_policy(self.operator.request(&user, request)?).await?;
+        Ok(())
+    }
+
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        drop(self.clients);
+        drop((self.clients, self.operator));
         self.exchange.stop().await?;
         for source in self.sources {
             source.stop().await?;

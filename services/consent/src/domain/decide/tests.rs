@@ -1,4 +1,4 @@
-use signpost_common::id::{MemberId, SessionId};
+use signpost_common::id::{MemberId, RecordRef, SessionId};
 use signpost_proto::{
     common::v1::{PurposeOfUse, Role},
     consent::v1::EmergencyReason,
@@ -25,6 +25,7 @@ fn asks(member_id: &str, purpose: PurposeOfUse) -> Requester {
 fn document() -> DocumentFacts {
     DocumentFacts {
         id: DocumentId::generate(),
+        replaced: vec![],
         custodian: member("west"),
         author: Some("West Hospital".into()),
         type_code: Some("34133-9".into()),
@@ -111,6 +112,11 @@ impl Situation {
         Self { requester: Requester { purpose, ..self.requester }, ..self }
     }
 
+    fn who_is(mut self, relationship: Relationship) -> Self {
+        self.requester.relationships = vec![relationship];
+        self
+    }
+
     fn role(self, role: Role) -> Self {
         Self { requester: Requester { role, ..self.requester }, ..self }
     }
@@ -153,10 +159,14 @@ impl Situation {
 #[test]
 fn opt_out_permits_care_and_the_patient_unless_the_patient_objects() {
     use PurposeOfUse::*;
-    for purpose in [Treat, Etreat, Patrqt] {
+    for purpose in [Treat, Etreat, Btg] {
         given(&[]).purpose(purpose).permits("network:opt-out");
     }
-    for purpose in [Hpaymt, Hoperat, Pubhlth, Hresch, Btg] {
+    for relationship in [Relationship::Myself, Relationship::Representative] {
+        given(&[]).purpose(Patrqt).who_is(relationship).permits("network:own-information");
+    }
+    given(&[]).purpose(Patrqt).who_is(Relationship::Treating).denies("default:deny");
+    for purpose in [Patrqt, Hpaymt, Hoperat, Pubhlth, Hresch] {
         given(&[]).purpose(purpose).denies("default:deny");
     }
     given(&[deny("no", everything())]).denies("no");
@@ -268,6 +278,50 @@ fn the_narrower_directive_wins_then_the_newer_then_the_denial() {
     given(&[broad.clone(), newer]).permits("newer");
     let as_old = Rule { created_us: 9, ..permit("as-old", labelled("N")) };
     given(&[broad, as_old]).denies("broad");
+}
+
+#[test]
+fn a_directive_that_names_a_document_is_narrower_than_any_that_does_not() {
+    let broad = Matcher::new([
+        Criterion::Requesters(vec![member("north")]),
+        Criterion::Purposes(vec![PurposeOfUse::Treat]),
+    ]);
+    let document = document();
+    let named = Matcher::new([Criterion::Documents(vec![document.id])]);
+    let given = |rules: &[Rule]| Situation { document: document.clone(), ..given(rules) };
+    given(&[permit("broad", broad.clone()), deny("named", named.clone())]).denies("named");
+    given(&[deny("broad", broad), permit("named", named)]).permits("named");
+}
+
+#[test]
+fn what_is_said_of_a_document_is_said_of_what_replaced_it() {
+    let (first, second) = (document(), document());
+    let newest = DocumentFacts { replaced: vec![second.id, first.id], ..document() };
+    let of = |document: DocumentFacts| {
+        let named = Matcher::new([Criterion::Documents(vec![first.id])]);
+        Situation { document, ..given(&[permit("all", everything()), deny("named", named)]) }
+    };
+    of(newest).denies("named");
+    of(first.clone()).denies("named");
+    of(second).permits("all");
+}
+
+#[test]
+fn who_acts_for_a_patient_does_not_consent_for_themselves() {
+    let law = Rule {
+        matcher: labelled("SEX"),
+        exceptions: vec![Matcher::new([Criterion::Consent]).into()],
+        ..Rule::new("statutory:care", Layer::Statutory, Effect::Deny)
+    };
+    let everybody = Rule::new("network:everybody", Layer::Network, Effect::Permit);
+    let asked = |by| {
+        let yes = Rule { grantor: by, ..permit("yes", everything()) };
+        given(&[yes]).under(&[law.clone(), everybody.clone()]).label("SEX")
+    };
+    asked(Grantor::Patient).role(Role::Representative).permits("yes");
+    asked(Grantor::Representative).role(Role::Representative).denies("statutory:care");
+    asked(Grantor::Representative).who_is(Relationship::Representative).denies("statutory:care");
+    asked(Grantor::Representative).permits("yes");
 }
 
 #[test]
@@ -391,10 +445,27 @@ fn a_relationship_is_what_the_requester_has() {
     let own = Criterion::Relationships(vec![Relationship::Treating]);
     let rules =
         [Rule { matcher: Matcher::new([own]), ..Rule::new("network:own", Layer::Network, Effect::Permit) }];
-    let mut asked = given(&[]).under(&rules);
-    asked.requester.relationships = vec![Relationship::Treating];
-    asked.permits("network:own");
+    given(&[]).under(&rules).who_is(Relationship::Treating).permits("network:own");
     given(&[]).under(&rules).denies("default:deny");
+}
+
+#[test]
+fn a_role_that_claims_a_relationship_counts_for_a_denial_and_not_for_a_permit() {
+    let of = |effect, relationship| {
+        let matcher = Matcher::new([Criterion::Relationships(vec![relationship])]);
+        Rule { matcher, ..Rule::new("network:claimed", Layer::Network, effect) }
+    };
+    let everybody = Rule::new("network:everybody", Layer::Network, Effect::Permit);
+    for (role, claimed) in
+        [(Role::Patient, Relationship::Myself), (Role::Representative, Relationship::Representative)]
+    {
+        given(&[]).under(&[of(Effect::Permit, claimed)]).role(role).denies("default:deny");
+        let denied = [of(Effect::Deny, claimed), everybody.clone()];
+        given(&[]).under(&denied).role(role).denies("network:claimed");
+        given(&[]).under(&denied).role(Role::Physician).permits("network:everybody");
+        let treating = [of(Effect::Deny, Relationship::Treating), everybody.clone()];
+        given(&[]).under(&treating).role(role).permits("network:everybody");
+    }
 }
 
 #[test]

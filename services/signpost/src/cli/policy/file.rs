@@ -29,12 +29,12 @@ pub(super) enum Named {
 impl FromStr for Named {
     type Err = Infallible;
 
-    /// What is neither `NAME@NUMBER` nor a template is a file; `./` before it makes a file of those, too.
+    /// What is neither a version (`NAME@NUMBER`, or `NAME@shipped-HASH`) nor a template is a file; `./` before it makes a file of those, too.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let template = TEMPLATES.iter().find(|(name, _)| *name == text);
         let name = |name: &str| !name.is_empty() && !name.contains(['/', '\\']);
-        let is_version =
-            text.rsplit_once('@').is_some_and(|(of, number)| name(of) && number.parse::<i64>().is_ok());
+        let at = |at: &str| at.parse::<i64>().is_ok() || at.starts_with("shipped-");
+        let is_version = text.rsplit_once('@').is_some_and(|(of, number)| name(of) && at(number));
         Ok(match template {
             Some((name, _)) => Self::Template(name),
             None if is_version => Self::Version(text.to_owned()),
@@ -121,6 +121,7 @@ mod tests {
         let read = |text: &str| text.parse::<Named>().unwrap();
         assert_eq!(read("opt-out"), Named::Template("opt-out"));
         assert_eq!(read("opt-out@3"), Named::Version("opt-out@3".into()));
+        assert_eq!(read("opt-out@shipped-0a"), Named::Version("opt-out@shipped-0a".into()));
         for file in ["./opt-out", "opt-out.toml", "./opt-out@3", "night@shift", "@3", "a@3.toml"] {
             assert_eq!(read(file), Named::File(file.into()));
         }

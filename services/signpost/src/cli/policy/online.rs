@@ -194,8 +194,9 @@ mod tests {
 
     #[test]
     fn a_heading_says_what_became_of_a_version() {
-        let shipped = PolicyVersion { version: "opt-out".into(), active: true, ..PolicyVersion::default() };
-        assert_eq!(heading(&shipped), "opt-out, in force, shipped");
+        let shipped =
+            PolicyVersion { version: "opt-out@shipped-0a".into(), active: true, ..PolicyVersion::default() };
+        assert_eq!(heading(&shipped), "opt-out@shipped-0a, in force, shipped");
         let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
         let stored = PolicyVersion {
             version: "night@3".into(),

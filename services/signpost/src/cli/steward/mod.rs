@@ -20,6 +20,7 @@ use signpost_common::{
 use signpost_proto::{
     common::v1::{PurposeOfUse, RecordReference, Role},
     consent::v1::{consent_service_client::ConsentServiceClient, policy_service_client::PolicyServiceClient},
+    directory::v1::directory_service_client::DirectoryServiceClient,
     mpi::v1::{
         GetPersonRequest, LinkEvent, LinkEventKind, ListPersonRecordsRequest, get_person_request,
         list_person_records_request, master_patient_index_service_client::MasterPatientIndexServiceClient,
@@ -124,6 +125,10 @@ impl Desk {
         self.client.models()
     }
 
+    pub(super) fn directory(&self) -> DirectoryServiceClient<signpost_common::rpc::Transport> {
+        self.client.directory()
+    }
+
     pub(super) fn policies(&self) -> PolicyServiceClient<signpost_common::rpc::Transport> {
         self.client.policies()
     }
@@ -216,7 +221,7 @@ fn next_for_field(field: &str) -> &'static str {
 }
 
 /// Reads a time or a date.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let midnight = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let read = text.parse().ok().or_else(|| midnight().map(|zoned| zoned.timestamp()));
     read.ok_or_else(|| "must be a time, as 2026-01-31T08:00:00Z, or a date, as 2026-01-31".to_owned())

@@ -1,0 +1,2 @@
+-- What a member's source speaks: EndpointProtocol. Those that were there speak gRPC.
+ALTER TABLE endpoint ADD COLUMN protocol BIGINT NOT NULL DEFAULT 1;
