@@ -207,7 +207,7 @@ async fn records_are_linked_taken_out_and_split_by_hand() -> anyhow::Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_refused_and_the_next_step_is_named() -> anyhow::Result<()> {
     let cluster = exchange().await?;
-    let refused: [(&[&str], &str, &str); 14] = [
+    let refused: [(&[&str], &str, &str); 15] = [
         (&["steward", "resolve", UNKNOWN, "link"], "TASK_UNKNOWN", "signpost steward tasks"),
         (&["steward", "resolve", "seven", "link"], "task_id", "signpost steward tasks"),
         (&["steward", "link", "seven", UNKNOWN, "--reason", "x"], "record_id", "MEMBER/LOCAL"),
@@ -229,6 +229,7 @@ async fn nonsense_is_refused_and_the_next_step_is_named() -> anyhow::Result<()> 
         (&["steward", "person", "north/"], "local_id", "MEMBER/LOCAL"),
         (&["steward", "tasks", "--probability-min", "2"], "probability_min", "between 0 and 1"),
         (&["steward", "watch", "--from", "nonsense"], "resume_token", "earlier change"),
+        (&["steward", "watch", "--from", "-onsense"], "resume_token", "earlier change"),
         (&["steward", "tasks", "--as", "north"], "ROLE_NOT_PERMITTED", "--as"),
     ];
     for (arguments, what, next) in refused {

@@ -14,7 +14,14 @@ pub(in crate::cli) struct Watch {
     #[command(flatten)]
     staff: Staff,
     /// Go on after the line that ends with this token [default: from the first decision]
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "TOKEN")]
+    // A token is base64url, so one in 64 begins with a hyphen.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TOKEN",
+        allow_hyphen_values = true
+    )]
     from: String,
 }
 
