@@ -131,6 +131,7 @@ async fn stewards_see_who_may_fit_and_nobody_else_does() -> anyhow::Result<()> {
     let request = MatchPatientRequest { demographics: Some(person("Emma", "617-555-0101")) };
     let matched = member.mpi().match_patient(member.request(&physician(), request)?).await?.into_inner();
     assert_eq!((matched.outcome(), matched.candidates.len()), (MatchOutcome::Certain, 0));
+    assert_eq!(matched.patient_records, [], "who has records of a person is for the locator to say");
     Ok(())
 }
 

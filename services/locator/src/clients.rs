@@ -64,6 +64,18 @@ pub(crate) struct Person {
     pub(crate) records: Vec<RecordReference>,
 }
 
+impl Person {
+    /// Takes all records of a person.
+    pub(crate) fn new(id: String, records: Vec<RecordReference>) -> Result<Self, Error> {
+        if records.len() > RECORDS_MAX {
+            // A directive may stand on a record that would be left out.
+            tracing::error!(person_id = id, "person has too many records");
+            return Err(Error::TooManyRecords);
+        }
+        Ok(Self { id, records })
+    }
+}
+
 /// A document that consent was asked about.
 #[derive(Debug)]
 pub(crate) struct Decided {
@@ -147,20 +159,16 @@ impl Clients {
             Err(error) if error.code() == Code::NotFound => return Ok(None),
             response => response.map_err(error::of("index"))?.into_inner(),
         };
-        let records: Vec<_> = response.records.into_iter().filter_map(|record| record.record).collect();
-        if records.len() > RECORDS_MAX {
-            // A directive may stand on a record that would be left out.
-            tracing::error!(person_id = response.person_id, "person has too many records");
-            return Err(Error::TooManyRecords.into());
-        }
+        let records = response.records.into_iter().filter_map(|record| record.record).collect();
+        let person = Person::new(response.person_id, records)?;
         let own = RecordReference {
             member_id: context.caller.member_id.clone(),
             local_id: context.caller.user.clone(),
         };
-        if context.is(&[Role::Patient, Role::Representative]) && !records.contains(&own) {
+        if context.is(&[Role::Patient, Role::Representative]) && !person.records.contains(&own) {
             return Ok(None);
         }
-        Ok(Some(Person { id: response.person_id, records }))
+        Ok(Some(person))
     }
 
     /// Asks consent about a person's documents, the newest first, until [`DOCUMENTS_MAX`] are permitted or none is left. Says

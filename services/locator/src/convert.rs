@@ -96,7 +96,8 @@ pub(crate) fn header(decided: &Decided) -> DocumentHeader {
     }
 }
 
-pub(crate) fn person_outcome(response: MatchPatientResponse) -> PersonOutcome {
+/// Returns what was found, and the records of the person who was.
+pub(crate) fn person_outcome(response: MatchPatientResponse) -> (PersonOutcome, Vec<RecordReference>) {
     let outcome = match response.outcome() {
         MatchOutcome::Certain => PersonMatch::Certain,
         MatchOutcome::MoreAttributesNeeded | MatchOutcome::TooManyMatches => {
@@ -104,9 +105,15 @@ pub(crate) fn person_outcome(response: MatchPatientResponse) -> PersonOutcome {
         }
         MatchOutcome::NotFound | MatchOutcome::Unspecified => PersonMatch::NotFound,
     };
-    let MatchPatientResponse { outcome: _, person_id, probability, attributes_needed, candidates: _ } =
-        response;
-    PersonOutcome { r#match: outcome.into(), person_id, probability, attributes_needed }
+    let MatchPatientResponse {
+        outcome: _,
+        person_id,
+        probability,
+        attributes_needed,
+        candidates: _,
+        patient_records,
+    } = response;
+    (PersonOutcome { r#match: outcome.into(), person_id, probability, attributes_needed }, patient_records)
 }
 
 /// The caller may name its own records only.

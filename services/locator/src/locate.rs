@@ -172,36 +172,38 @@ async fn find(
     context: &Context,
     subject: Option<Subject>,
 ) -> Result<(PersonOutcome, Option<Person>), Status> {
-    let (outcome, by) = match subject.ok_or_else(|| status::invalid("subject", "must be set"))? {
+    let not_found = || PersonOutcome { r#match: PersonMatch::NotFound.into(), ..PersonOutcome::default() };
+    match subject.ok_or_else(|| status::invalid("subject", "must be set"))? {
         Subject::Demographics(_) if context.is(&[Role::Patient, Role::Representative]) => {
             let text = "patients, and who acts for them, locate by their own record";
-            return Err(status::denied("NOT_YOUR_OWN", text));
+            Err(status::denied("NOT_YOUR_OWN", text))
         }
         Subject::Demographics(demographics) => {
             let request = MatchPatientRequest { demographics: Some(demographics) };
             let response = clients.mpi.clone().match_patient(context.request(request)).await;
-            let outcome = convert::person_outcome(response.map_err(error::of("index"))?.into_inner());
-            let by = By::PersonId(outcome.person_id.clone());
-            (outcome, by)
+            let response = response.map_err(error::of("index"))?.into_inner();
+            match convert::person_outcome(response) {
+                (outcome, _) if outcome.r#match() != PersonMatch::Certain => Ok((outcome, None)),
+                // It was joined with another while it was found.
+                (_, records) if records.is_empty() => Ok((not_found(), None)),
+                (outcome, records) => {
+                    let person = Person::new(outcome.person_id.clone(), records)?;
+                    Ok((outcome, Some(person)))
+                }
+            }
         }
         Subject::Record(record) => {
             let by = By::Record(convert::own_record(context, record)?);
+            let Some(person) = clients.person(context, by).await? else { return Ok((not_found(), None)) };
             let outcome = PersonOutcome {
                 r#match: PersonMatch::Certain.into(),
+                person_id: person.id.clone(),
                 probability: 1.0,
                 ..PersonOutcome::default()
             };
-            (outcome, by)
+            Ok((outcome, Some(person)))
         }
-    };
-    if outcome.r#match() != PersonMatch::Certain {
-        return Ok((outcome, None));
     }
-    let Some(person) = clients.person(context, by).await? else {
-        let outcome = PersonOutcome { r#match: PersonMatch::NotFound.into(), ..PersonOutcome::default() };
-        return Ok((outcome, None));
-    };
-    Ok((PersonOutcome { person_id: person.id.clone(), ..outcome }, Some(person)))
 }
 
 /// Sends the answer: the person, the pointers, each member's outcome as it comes, and how complete it all is.

@@ -277,6 +277,10 @@ impl MasterPatientIndexService for Service {
             Decision::Link { person, score } => {
                 response.person_id = person.to_string();
                 response.probability = score.probability();
+                let found = self.store.references(&By::Person(person), i64::from(page::SIZE_MAX)).await?;
+                let records = found.iter().flat_map(|(_, records)| records);
+                response.patient_records =
+                    records.map(|r| convert::reference_to_proto(&r.reference)).collect();
                 MatchOutcome::Certain
             }
             Decision::New if !overfull => MatchOutcome::NotFound,
@@ -297,11 +301,7 @@ impl MasterPatientIndexService for Service {
         response.set_outcome(outcome);
         // The locator records its own use, with what was released; anyone else learns here who is known.
         if !context.inside {
-            let mut patient_records = vec![];
-            if let Ok(person) = response.person_id.parse() {
-                let records = self.store.person_records(person, 0, i64::from(page::SIZE_MAX)).await?;
-                patient_records = records.iter().map(|r| convert::reference_to_proto(&r.reference)).collect();
-            }
+            let patient_records = std::mem::take(&mut response.patient_records);
             let event = Event {
                 kind: EventKind::Locate.into(),
                 action: format!("{SERVICE}/MatchPatient"),

@@ -2,9 +2,10 @@
 
 use signpost_common::db::postgres::{BEGIN, Db, ONE_WRITER, Pools, keep_response, replayed};
 
-/// Rows of the records that share one of the keys in the array `$1`.
+/// Rows of the records that share one of the keys in the array `$1`: one more than are compared, to see that there are
+/// more. The limit is no value: SQLite prepares a statement anew for every value of a limit.
 const CANDIDATES: &str = "SELECT record_row, person_id, prepared FROM comparison WHERE record_row IN (
-    SELECT DISTINCT record_row FROM block_key WHERE key = ANY($1) LIMIT $2)";
+    SELECT DISTINCT record_row FROM block_key WHERE key = ANY($1) LIMIT 401)";
 
 /// Rows of the records that have one of the keys in the array `$1`, with the key.
 const ROWS_OF_KEYS: &str = "SELECT key, record_row FROM block_key WHERE key = ANY($1) LIMIT $2";

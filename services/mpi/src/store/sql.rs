@@ -109,10 +109,9 @@ async fn find_candidates(
     ring: &KeyRing,
     keys: &[i64],
 ) -> Result<(Vec<Known>, bool), Error> {
-    // One more, to see that there are more.
-    let limit = CANDIDATES_MAX as i64 + 1;
+    const { assert!(CANDIDATES_MAX == 400, "the statement says one more") };
     let rows: Vec<(i64, String, Vec<u8>)> =
-        sqlx::query_as(CANDIDATES).bind(key_list(keys)).bind(limit).fetch_all(c).await?;
+        sqlx::query_as(CANDIDATES).bind(key_list(keys)).fetch_all(c).await?;
     let mut candidates = Vec::with_capacity(rows.len());
     for (row, person, prepared) in rows {
         let record = open_comparison(ring, row, &prepared)?;
