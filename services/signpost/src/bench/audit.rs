@@ -11,7 +11,6 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use signpost_audit::bulk::Bulk;
 use signpost_common::clock::{Clock, SystemClock};
-use signpost_people::output;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -19,14 +18,12 @@ mod load;
 mod report;
 
 use load::Parties;
-use report::{Conditions, FORM, Found, Report};
+use report::{Conditions, Found, Report};
 
 use super::{
-    Kind, Stop,
     database::Database,
-    named,
+    frame::{Frame, Stop, ended},
     server::{self, Server},
-    table,
 };
 use crate::{cli::Bars, config::Service, pki, wiring};
 
@@ -35,21 +32,11 @@ pub(crate) struct Options {
     /// How many entries the log has that is verified
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     entries: u64,
-    /// Database of the server
-    #[arg(long, value_enum, default_value = "sqlite")]
-    database: Kind,
-    /// PostgreSQL to make a scratch database on [default: a private one, started here]
-    #[arg(long, value_name = "URL")]
-    postgres: Option<String>,
+    #[command(flatten)]
+    frame: Frame,
     /// File for the server's journal [default: it has none]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Write what was measured to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Show beside it what an earlier bench wrote with --json, and the ratio
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
     /// How long each measurement takes
     #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -71,30 +58,13 @@ const FILL_AT_ONCE: usize = 2_000;
 const FILL_SIGNED_EVERY: u64 = 10_000;
 
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let given = options.postgres.is_some();
-    ensure!(!given || options.database == Kind::Postgres, "--postgres URL needs --database postgres");
-    output::check(&named("--compare", &options.compare), &named("--json", &options.json))?;
-    let before = options.compare.as_deref().map(|path| FORM.read(path)).transpose()?;
-    if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build, many times slower than `cargo build --release`");
-    }
-    let mut stop = Stop::new()?;
-    let folder = tempfile::Builder::new().prefix("signpost-bench-").tempdir().context("making a folder")?;
-    let database = stop.or(Database::prepare(options.database, options.postgres.as_deref(), &folder)).await?;
-    let bars = Bars::default();
-    let measured = on_log(&options, &folder, &database, &mut stop, &bars).await;
-    bars.end();
-    database.end().await;
-    let report = measured?;
-    if let Some(path) = &options.json {
-        output::write(path, &table::to_json(&report)?)?;
-    }
-    if let Some(before) = &before {
-        let now = table::fields(&report)?;
-        FORM.warnings(before, &now).iter().for_each(|warning| eprintln!("warning: {warning}"));
-    }
-    println!("{}", report.shown(before.as_ref())?);
-    Ok(ExitCode::SUCCESS)
+    let measure = async |folder: &_, database: &_, stop: &mut _| {
+        let bars = Bars::default();
+        let measured = on_log(&options, folder, database, stop, &bars).await;
+        bars.end();
+        measured
+    };
+    options.frame.run(measure).await
 }
 
 /// Measures a server, ends it whatever came of it, and verifies the log that it leaves, grown to its size.
@@ -119,20 +89,14 @@ async fn on_log(
     let server = stop.or(Server::start(folder.path(), database, &SERVICES, journal.as_slice())).await?;
     let time = Duration::from_secs(options.seconds);
     let measured = stop.or(on_server(&server, time, bars)).await;
-    let ended = server.end().await;
-    let mut found = match (measured, ended) {
-        (Ok(found), Ok(())) => found,
-        // A call that fails because there is no server says less than the server's last words.
-        (Err(error), Err(ended)) => return Err(ended.context(format!("{error:#}"))),
-        (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
-    };
+    let mut found = ended(measured, server.end().await)?;
     found.filled = stop.or(fill(options.entries, folder.path(), database, bars)).await?;
     bars.show("verifying the log", 0, 0);
     found.verified = stop.or(verify(folder.path(), database)).await?;
     let conditions = Conditions {
         measured_at: SystemClock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         entries: options.entries,
-        database: options.database.name(),
+        database: options.frame.database.name(),
         seconds: options.seconds,
         in_flight: IN_FLIGHT,
     };

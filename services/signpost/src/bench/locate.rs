@@ -1,6 +1,6 @@
 //! `signpost bench locate`: how soon an emergency department sees the first pointer, and all of them.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -8,13 +8,10 @@ use signpost_common::clock::{Clock, SystemClock};
 use tempfile::TempDir;
 
 use super::{
-    Kind, Stop,
     database::Database,
-    named, sample,
-    sample::Sample,
-    seed,
-    server::{self},
-    table,
+    frame::{Frame, Kind, Stop, ended},
+    sample::{self, Sample},
+    seed, server,
 };
 use crate::{cli::Bars, client::Client, config::Service, pki};
 
@@ -23,8 +20,7 @@ mod report;
 mod world;
 
 use load::Asker;
-use report::{Conditions, FORM, Found, Report};
-use signpost_people::output;
+use report::{Conditions, Found, Report};
 use world::{DOCUMENT_BYTES, Exchange, Sources};
 
 #[derive(Debug, Args)]
@@ -38,21 +34,11 @@ pub(crate) struct Options {
     /// How many members there are
     #[arg(long, default_value_t = 20, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=200))]
     members: u32,
-    /// Database of the exchange
-    #[arg(long, value_enum, default_value = "sqlite")]
-    database: Kind,
-    /// PostgreSQL to make a scratch database on [default: a private one, started here]
-    #[arg(long, value_name = "URL")]
-    postgres: Option<String>,
+    #[command(flatten)]
+    frame: Frame,
     /// Run the exchange as six processes, a service each; needs PostgreSQL
     #[arg(long)]
     split: bool,
-    /// Write what was measured to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Show beside it what an earlier bench wrote with --json, and the ratio
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
     /// How long each of the five measurements of locates takes
     #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -80,29 +66,11 @@ const STEADY_PART: f64 = 0.5;
 const FETCHES: usize = 5;
 
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let postgres = options.database == Kind::Postgres;
-    ensure!(options.postgres.is_none() || postgres, "--postgres URL needs --database postgres");
+    let postgres = options.frame.database == Kind::Postgres;
     ensure!(!options.split || postgres, "--split needs --database postgres: SQLite is for one process");
-    output::check(&named("--compare", &options.compare), &named("--json", &options.json))?;
-    let before = options.compare.as_deref().map(|path| FORM.read(path)).transpose()?;
-    if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build, many times slower than `cargo build --release`");
-    }
-    let mut stop = Stop::new()?;
-    let folder = tempfile::Builder::new().prefix("signpost-bench-").tempdir().context("making a folder")?;
-    let database = stop.or(Database::prepare(options.database, options.postgres.as_deref(), &folder)).await?;
-    let measured = on_exchange(&options, &folder, &database, &mut stop).await;
-    database.end().await;
-    let report = measured?;
-    if let Some(path) = &options.json {
-        output::write(path, &table::to_json(&report)?)?;
-    }
-    if let Some(before) = &before {
-        let now = table::fields(&report)?;
-        FORM.warnings(before, &now).iter().for_each(|warning| eprintln!("warning: {warning}"));
-    }
-    println!("{}", report.shown(before.as_ref())?);
-    Ok(ExitCode::SUCCESS)
+    let measure =
+        async |folder: &_, database: &_, stop: &mut _| on_exchange(&options, folder, database, stop).await;
+    options.frame.run(measure).await
 }
 
 /// Fills the databases, starts the exchange and the members' sources, measures, and ends all of it whatever came of it.
@@ -142,13 +110,7 @@ async fn on_exchange(
     let measured = stop.or(measure(options, pointers, &sample, &exchange, &sources, large, &bars)).await;
     bars.end();
     sources.end().await?;
-    let ended = exchange.end().await;
-    match (measured, ended) {
-        (Ok(report), Ok(())) => Ok(report),
-        // A call that fails because there is no server says less than the server's last words.
-        (Err(error), Err(ended)) => Err(ended.context(format!("{error:#}"))),
-        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
-    }
+    ended(measured, exchange.end().await)
 }
 
 async fn measure(
@@ -188,7 +150,7 @@ async fn measure(
         people: options.people,
         pointers,
         members: members.len(),
-        database: options.database.name(),
+        database: options.frame.database.name(),
         processes: exchange.processes(),
         seconds: options.seconds,
         in_flight: IN_FLIGHT,

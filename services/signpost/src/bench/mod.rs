@@ -3,24 +3,15 @@
 //! The server is a process of its own, so that its memory and processor time are not those of the load. It always
 //! ends with the bench, and so does everything else that was started. Absent on purpose: load from other machines.
 
-use std::{
-    future::Future,
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail, ensure};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use signpost_common::clock::{Clock, SystemClock};
-use signpost_people::output;
 use tempfile::TempDir;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 mod audit;
 mod database;
+mod frame;
 mod load;
 mod locate;
 mod postgres;
@@ -31,8 +22,9 @@ mod server;
 mod table;
 
 use database::Database;
+use frame::{Frame, Kind, Stop, ended};
 use load::Parties;
-use report::{Conditions, FORM, Found, Report};
+use report::{Conditions, Found, Report};
 use sample::Sample;
 use seed::Seeded;
 use server::Server;
@@ -68,21 +60,8 @@ pub(crate) struct Options {
     /// How many source records the import brings: records, not persons, who are fewer. What is fed comes on top
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=PEOPLE_MAX))]
     people: u32,
-    /// Database of the server
-    #[arg(long, value_enum, default_value = "sqlite")]
-    database: Kind,
-    /// PostgreSQL to make a scratch database on [default: a private one, started here]
-    ///
-    /// As `postgres://user:password@host:port/database`. The database that it names is not written to, and must
-    /// hold no index with records: a bench takes all that a server has.
-    #[arg(long, value_name = "URL")]
-    postgres: Option<String>,
-    /// Write what was measured to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Show beside it what an earlier bench wrote with --json, and the ratio
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
+    #[command(flatten)]
+    frame: Frame,
     /// How long each of the four measurements takes; import and feeding come before them
     #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -100,21 +79,6 @@ const WARM_TIME: Duration = Duration::from_secs(1);
 /// Matches under way at once when the server is to be busy.
 const IN_FLIGHT: usize = 32;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Sqlite,
-    Postgres,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-        }
-    }
-}
-
 impl Bench {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
@@ -126,32 +90,9 @@ impl Bench {
 }
 
 async fn mpi(options: Options) -> anyhow::Result<ExitCode> {
-    let given = options.postgres.is_some();
-    ensure!(!given || options.database == Kind::Postgres, "--postgres URL needs --database postgres");
-    output::check(&named("--compare", &options.compare), &named("--json", &options.json))?;
-    let before = options.compare.as_deref().map(|path| FORM.read(path)).transpose()?;
-    if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build, many times slower than `cargo build --release`");
-    }
-    let mut stop = Stop::new()?;
-    let folder = tempfile::Builder::new().prefix("signpost-bench-").tempdir().context("making a folder")?;
-    let database = stop.or(Database::prepare(options.database, options.postgres.as_deref(), &folder)).await?;
-    let measured = on_server(&options, &folder, &database, &mut stop).await;
-    database.end().await;
-    let report = measured?;
-    if let Some(path) = &options.json {
-        output::write(path, &table::to_json(&report)?)?;
-    }
-    if let Some(before) = &before {
-        let now = table::fields(&report)?;
-        FORM.warnings(before, &now).iter().for_each(|warning| eprintln!("warning: {warning}"));
-    }
-    writeln!(std::io::stdout(), "{}", report.shown(before.as_ref())?)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn named<'a>(name: &'static str, file: &'a Option<PathBuf>) -> Vec<(&'static str, &'a Path)> {
-    file.iter().map(|path| (name, path.as_path())).collect()
+    let measure =
+        async |folder: &_, database: &_, stop: &mut _| on_server(&options, folder, database, stop).await;
+    options.frame.run(measure).await
 }
 
 /// Starts the server, measures, and ends the server whatever came of it.
@@ -178,13 +119,7 @@ async fn on_server(
     let server = stop.or(Server::start(folder.path(), database, &INDEX, &[])).await?;
     let measured = stop.or(measure(options, seeded, sample, &server, database, &bars)).await;
     bars.end();
-    let ended = server.end().await;
-    match (measured, ended) {
-        (Ok(report), Ok(())) => Ok(report),
-        // A call that fails because there is no server says less than the server's last words.
-        (Err(error), Err(ended)) => Err(ended.context(format!("{error:#}"))),
-        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
-    }
+    ended(measured, server.end().await)
 }
 
 async fn measure(
@@ -224,39 +159,10 @@ async fn measure(
     let conditions = Conditions {
         measured_at: SystemClock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         people: options.people,
-        database: options.database.name(),
+        database: options.frame.database.name(),
         seconds: options.seconds,
         members: parties.members(),
         in_flight: IN_FLIGHT,
     };
     Report::new(conditions, &found)
-}
-
-/// What ends the bench before its time.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Stop {
-    /// From here on a signal no longer ends the process at once.
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// Does some work, unless a signal comes first.
-    async fn or<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        tokio::select! {
-            done = work => done,
-            _ = self.interrupt.recv() => bail!("stopped by Ctrl-C"),
-            _ = self.terminate.recv() => bail!("stopped by SIGTERM"),
-            _ = self.hangup.recv() => bail!("stopped by SIGHUP"),
-        }
-    }
 }

@@ -5,56 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    frame::Measured,
     load::{Answers, Calls, Fed},
     seed::Seeded,
-    table::{self, Before, Form, packed, ratio, rounded},
-};
-
-/// How the result of `signpost bench mpi` is shown.
-pub(super) const FORM: Form = Form {
-    bench: "mpi",
-    conditions: &[
-        ("database", "database"),
-        ("people", "number of records"),
-        ("seconds", "time"),
-        ("cores", "number of cores"),
-    ],
-    rows: &[
-        ("import_wall_s", "bulk import, s"),
-        ("import_linked", "bulk import, joined a person"),
-        ("import_founded", "bulk import, new persons"),
-        ("import_to_review", "bulk import, questions to a steward"),
-        ("register_batch_per_s", "fed, records a second"),
-        ("register_batch_cpu_us", "fed, server's processor time a record, us"),
-        ("feed_attached", "fed, joined a person known already"),
-        ("feed_new_person", "fed, new persons"),
-        ("feed_review", "fed, wait for a steward"),
-        ("records", "records in the index when matching starts"),
-        ("match_p50_us", "matching, one at a time, p50, us"),
-        ("match_p99_us", "matching, one at a time, p99, us"),
-        ("match_p999_us", "matching, one at a time, p99.9, us"),
-        ("match_calls", "matching, one at a time, calls"),
-        ("match_known_certain", "  known people: found"),
-        ("match_known_more_needed", "  known people: more is needed"),
-        ("match_known_not_found", "  known people: not found"),
-        ("match_stranger_certain", "  strangers: found"),
-        ("match_stranger_more_needed", "  strangers: more is needed"),
-        ("match_stranger_not_found", "  strangers: not found"),
-        ("match_per_s", "matching, many at once, a second"),
-        ("match_busy_p50_us", "matching, many at once, p50, us"),
-        ("match_busy_p99_us", "matching, many at once, p99, us"),
-        ("match_cpu_us", "matching, many at once, server's processor time a call, us"),
-        ("match_audited_p50_us", "matching for a member, audited, p50, us"),
-        ("match_audited_p99_us", "matching for a member, audited, p99, us"),
-        ("register_one_p50_us", "registering one, p50, us"),
-        ("register_one_p95_us", "registering one, p95, us"),
-        ("register_one_p99_us", "registering one, p99, us"),
-        ("register_one_calls", "registering one, calls"),
-        ("index_bytes", "index on disk, bytes"),
-        ("bytes_per_record", "index on disk, bytes a record"),
-        ("peak_rss_mb", "server's peak memory, with mapped files, MB"),
-        ("anonymous_rss_mb", "server's memory at the end, without, MB"),
-    ],
+    table::{Form, packed, ratio, rounded},
 };
 
 /// The result, in the form and order of the JSON. A new field needs a row above when people are to see it.
@@ -145,7 +99,7 @@ impl Report {
         let Answers { certain, more_needed, not_found } = alone.known;
         let strangers = alone.strangers;
         Ok(Self {
-            bench: FORM.bench,
+            bench: Self::FORM.bench,
             version: env!("CARGO_PKG_VERSION"),
             measured_at,
             people,
@@ -194,12 +148,58 @@ impl Report {
             match_histogram_us_v2: packed(&alone.latencies_us)?,
         })
     }
+}
 
-    /// Returns the table for people, beside what was measured before.
-    pub(super) fn shown(&self, before: Option<&Before>) -> anyhow::Result<String> {
+impl Measured for Report {
+    const FORM: Form = Form {
+        bench: "mpi",
+        conditions: &[
+            ("database", "database"),
+            ("people", "number of records"),
+            ("seconds", "time"),
+            ("cores", "number of cores"),
+        ],
+        rows: &[
+            ("import_wall_s", "bulk import, s"),
+            ("import_linked", "bulk import, joined a person"),
+            ("import_founded", "bulk import, new persons"),
+            ("import_to_review", "bulk import, questions to a steward"),
+            ("register_batch_per_s", "fed, records a second"),
+            ("register_batch_cpu_us", "fed, server's processor time a record, us"),
+            ("feed_attached", "fed, joined a person known already"),
+            ("feed_new_person", "fed, new persons"),
+            ("feed_review", "fed, wait for a steward"),
+            ("records", "records in the index when matching starts"),
+            ("match_p50_us", "matching, one at a time, p50, us"),
+            ("match_p99_us", "matching, one at a time, p99, us"),
+            ("match_p999_us", "matching, one at a time, p99.9, us"),
+            ("match_calls", "matching, one at a time, calls"),
+            ("match_known_certain", "  known people: found"),
+            ("match_known_more_needed", "  known people: more is needed"),
+            ("match_known_not_found", "  known people: not found"),
+            ("match_stranger_certain", "  strangers: found"),
+            ("match_stranger_more_needed", "  strangers: more is needed"),
+            ("match_stranger_not_found", "  strangers: not found"),
+            ("match_per_s", "matching, many at once, a second"),
+            ("match_busy_p50_us", "matching, many at once, p50, us"),
+            ("match_busy_p99_us", "matching, many at once, p99, us"),
+            ("match_cpu_us", "matching, many at once, server's processor time a call, us"),
+            ("match_audited_p50_us", "matching for a member, audited, p50, us"),
+            ("match_audited_p99_us", "matching for a member, audited, p99, us"),
+            ("register_one_p50_us", "registering one, p50, us"),
+            ("register_one_p95_us", "registering one, p95, us"),
+            ("register_one_p99_us", "registering one, p99, us"),
+            ("register_one_calls", "registering one, calls"),
+            ("index_bytes", "index on disk, bytes"),
+            ("bytes_per_record", "index on disk, bytes a record"),
+            ("peak_rss_mb", "server's peak memory, with mapped files, MB"),
+            ("anonymous_rss_mb", "server's memory at the end, without, MB"),
+        ],
+    };
+
+    fn heading(&self) -> String {
         let Self { people, database, members, cores, .. } = self;
-        let table = FORM.table(&table::fields(self)?, before);
-        Ok(format!("{people} records of {members} members on {database}, {cores} cores\n\n{table}"))
+        format!("{people} records of {members} members on {database}, {cores} cores")
     }
 }
 
@@ -216,7 +216,10 @@ mod tests {
     use hdrhistogram::{Histogram, serialization::Deserializer};
     use signpost_mpi::onboard::Counts;
 
-    use super::*;
+    use super::{
+        super::table::{self, Before},
+        *,
+    };
 
     fn calls(latencies_us: impl IntoIterator<Item = u64>) -> Calls {
         let mut calls = Calls::new().unwrap();
@@ -260,7 +263,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bench.json");
         fs::write(&file, table::to_json(report).unwrap()).unwrap();
-        let before = FORM.read(&file).unwrap();
+        let before = Report::FORM.read(&file).unwrap();
         (folder, before)
     }
 
@@ -282,7 +285,7 @@ mod tests {
     #[test]
     fn every_row_of_the_table_has_its_field() {
         let fields = table::fields(&report(100, "sqlite")).unwrap();
-        for (key, _) in FORM.rows.iter().chain(FORM.conditions) {
+        for (key, _) in Report::FORM.rows.iter().chain(Report::FORM.conditions) {
             assert!(fields.contains_key(*key), "{key}");
         }
     }
@@ -319,8 +322,9 @@ mod tests {
     #[test]
     fn other_conditions_are_warned_of() {
         let (_folder, before) = written(&report(100, "sqlite"));
-        let warnings =
-            |people, database| FORM.warnings(&before, &table::fields(&report(people, database)).unwrap());
+        let warnings = |people, database| {
+            Report::FORM.warnings(&before, &table::fields(&report(people, database)).unwrap())
+        };
         assert!(warnings(100, "sqlite").is_empty());
         let warnings = warnings(200, "postgres");
         assert_eq!(warnings.len(), 2);
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_result_is_refused_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |path: &Path| format!("{:#}", FORM.read(path).unwrap_err());
+        let refused = |path: &Path| format!("{:#}", Report::FORM.read(path).unwrap_err());
         let absent = folder.path().join("absent.json");
         assert!(refused(&absent).contains("--json"), "{}", refused(&absent));
         for text in ["", "[]", "{\"bench\": \"other\"}"] {

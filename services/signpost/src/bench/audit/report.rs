@@ -5,35 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::{
+    frame::Measured,
     load::Calls,
-    table::{self, Before, Form, ratio, rounded},
-};
-
-/// How the result of `signpost bench audit` is shown.
-pub(super) const FORM: Form = Form {
-    bench: "audit",
-    conditions: &[
-        ("database", "database"),
-        ("entries", "number of entries"),
-        ("seconds", "time"),
-        ("cores", "number of cores"),
-    ],
-    rows: &[
-        ("audited_per_s", "releases in the log, durable, many at once, a second"),
-        ("audited_p50_us", "releases, many at once, p50, us"),
-        ("audited_p99_us", "releases, many at once, p99, us"),
-        ("append_small_p50_us", "a small event, one at a time, p50, us"),
-        ("append_p50_us", "a release, one at a time, p50, us"),
-        ("append_p99_us", "a release, one at a time, p99, us"),
-        ("locate_trust_p50_us", "trust in one locate: who, may they, and the log, p50, us"),
-        ("open_p50_us", "  a call without admission, p50, us"),
-        ("admitted_p50_us", "  a call that is admitted, p50, us"),
-        ("handshake_p50_us", "a new connection, mutual TLS, p50, us"),
-        ("handshake_p99_us", "a new connection, mutual TLS, p99, us"),
-        ("verify_1m_s", "verifying a million entries, s"),
-        ("verify_s", "verifying the log, s"),
-        ("fill_s", "filling the log, s"),
-    ],
+    table::{Form, ratio, rounded},
 };
 
 /// The result, in the form and order of the JSON. A new field needs a row above when people are to see it.
@@ -96,7 +70,7 @@ impl Report {
         let alone = |calls: &Calls| p50(calls).saturating_sub(p50(open));
         let hundredths = |seconds: f64| (seconds * 100.0).round() / 100.0;
         Self {
-            bench: FORM.bench,
+            bench: Self::FORM.bench,
             version: env!("CARGO_PKG_VERSION"),
             measured_at,
             entries,
@@ -121,11 +95,37 @@ impl Report {
             fill_s: hundredths(filled.as_secs_f64()),
         }
     }
+}
 
-    /// Returns the table for people, beside what was measured before.
-    pub(super) fn shown(&self, before: Option<&Before>) -> anyhow::Result<String> {
+impl Measured for Report {
+    const FORM: Form = Form {
+        bench: "audit",
+        conditions: &[
+            ("database", "database"),
+            ("entries", "number of entries"),
+            ("seconds", "time"),
+            ("cores", "number of cores"),
+        ],
+        rows: &[
+            ("audited_per_s", "releases in the log, durable, many at once, a second"),
+            ("audited_p50_us", "releases, many at once, p50, us"),
+            ("audited_p99_us", "releases, many at once, p99, us"),
+            ("append_small_p50_us", "a small event, one at a time, p50, us"),
+            ("append_p50_us", "a release, one at a time, p50, us"),
+            ("append_p99_us", "a release, one at a time, p99, us"),
+            ("locate_trust_p50_us", "trust in one locate: who, may they, and the log, p50, us"),
+            ("open_p50_us", "  a call without admission, p50, us"),
+            ("admitted_p50_us", "  a call that is admitted, p50, us"),
+            ("handshake_p50_us", "a new connection, mutual TLS, p50, us"),
+            ("handshake_p99_us", "a new connection, mutual TLS, p99, us"),
+            ("verify_1m_s", "verifying a million entries, s"),
+            ("verify_s", "verifying the log, s"),
+            ("fill_s", "filling the log, s"),
+        ],
+    };
+
+    fn heading(&self) -> String {
         let Self { entries, database, cores, .. } = self;
-        let table = FORM.table(&table::fields(self)?, before);
-        Ok(format!("a log of {entries} entries on {database}, {cores} cores\n\n{table}"))
+        format!("a log of {entries} entries on {database}, {cores} cores")
     }
 }

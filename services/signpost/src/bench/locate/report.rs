@@ -3,48 +3,11 @@
 use serde::Serialize;
 
 use super::{
-    super::table::{self, Before, Form, packed, ratio, rounded},
+    super::{
+        frame::Measured,
+        table::{Form, packed, ratio, rounded},
+    },
     load::{Hung, Located},
-};
-
-/// How the result of `signpost bench locate` is shown.
-pub(super) const FORM: Form = Form {
-    bench: "locate",
-    conditions: &[
-        ("database", "database"),
-        ("people", "number of records"),
-        ("pointers", "number of pointers"),
-        ("members", "number of members"),
-        ("processes", "number of processes"),
-        ("seconds", "time"),
-        ("cores", "number of cores"),
-    ],
-    rows: &[
-        ("first_pointer_p50_us", "one at a time, first pointer, p50, us"),
-        ("first_pointer_p99_us", "one at a time, first pointer, p99, us"),
-        ("complete_p50_us", "one at a time, complete, p50, us"),
-        ("complete_p99_us", "one at a time, complete, p99, us"),
-        ("complete_p999_us", "one at a time, complete, p99.9, us"),
-        ("locates", "one at a time, locates"),
-        ("pointers_per_locate", "one at a time, pointers a locate"),
-        ("empty", "one at a time, locates that show nothing, not timed"),
-        ("open_per_s", "at a steady rate, locates a second"),
-        ("open_first_pointer_p50_us", "at a steady rate, first pointer, p50, us"),
-        ("open_first_pointer_p99_us", "at a steady rate, first pointer, p99, us"),
-        ("open_complete_p99_us", "at a steady rate, complete, p99, us"),
-        ("locate_per_s", "many at once, locates a second"),
-        ("busy_complete_p50_us", "many at once, complete, p50, us"),
-        ("busy_complete_p99_us", "many at once, complete, p99, us"),
-        ("asked_first_pointer_p99_us", "members asked, all well, first pointer, p99, us"),
-        ("asked_complete_p50_us", "members asked, all well, complete, p50, us"),
-        ("hung_first_pointer_p99_us", "members asked, one hung, first pointer, p99, us"),
-        ("hung_first_pointer_p99_ratio", "members asked, one hung against all well, first pointer, p99"),
-        ("hung_named", "members asked, one hung, answers that name it"),
-        ("hung_named_ms", "members asked, one hung, named within, ms"),
-        ("fetch_mb_per_s", "fetch of 50 MB, MB (2^20 bytes) a second"),
-        ("fetch_extra_rss_mb", "fetch of 50 MB, more memory in the locator, MB"),
-        ("peak_rss_mb", "peak memory of all processes, with mapped files, MB"),
-    ],
 };
 
 /// The result, in the form and order of the JSON. A new field needs a row above when people are to see it.
@@ -126,7 +89,7 @@ impl Report {
         };
         let (well, ill) = (first(&asked.located, 0.99), first(&hung.located, 0.99));
         Ok(Self {
-            bench: FORM.bench,
+            bench: Self::FORM.bench,
             version: env!("CARGO_PKG_VERSION"),
             measured_at,
             people,
@@ -165,14 +128,51 @@ impl Report {
             complete_histogram_us_v2: packed(&alone.complete_us)?,
         })
     }
+}
 
-    /// Returns the table for people, beside what was measured before.
-    pub(super) fn shown(&self, before: Option<&Before>) -> anyhow::Result<String> {
+impl Measured for Report {
+    const FORM: Form = Form {
+        bench: "locate",
+        conditions: &[
+            ("database", "database"),
+            ("people", "number of records"),
+            ("pointers", "number of pointers"),
+            ("members", "number of members"),
+            ("processes", "number of processes"),
+            ("seconds", "time"),
+            ("cores", "number of cores"),
+        ],
+        rows: &[
+            ("first_pointer_p50_us", "one at a time, first pointer, p50, us"),
+            ("first_pointer_p99_us", "one at a time, first pointer, p99, us"),
+            ("complete_p50_us", "one at a time, complete, p50, us"),
+            ("complete_p99_us", "one at a time, complete, p99, us"),
+            ("complete_p999_us", "one at a time, complete, p99.9, us"),
+            ("locates", "one at a time, locates"),
+            ("pointers_per_locate", "one at a time, pointers a locate"),
+            ("empty", "one at a time, locates that show nothing, not timed"),
+            ("open_per_s", "at a steady rate, locates a second"),
+            ("open_first_pointer_p50_us", "at a steady rate, first pointer, p50, us"),
+            ("open_first_pointer_p99_us", "at a steady rate, first pointer, p99, us"),
+            ("open_complete_p99_us", "at a steady rate, complete, p99, us"),
+            ("locate_per_s", "many at once, locates a second"),
+            ("busy_complete_p50_us", "many at once, complete, p50, us"),
+            ("busy_complete_p99_us", "many at once, complete, p99, us"),
+            ("asked_first_pointer_p99_us", "members asked, all well, first pointer, p99, us"),
+            ("asked_complete_p50_us", "members asked, all well, complete, p50, us"),
+            ("hung_first_pointer_p99_us", "members asked, one hung, first pointer, p99, us"),
+            ("hung_first_pointer_p99_ratio", "members asked, one hung against all well, first pointer, p99"),
+            ("hung_named", "members asked, one hung, answers that name it"),
+            ("hung_named_ms", "members asked, one hung, named within, ms"),
+            ("fetch_mb_per_s", "fetch of 50 MB, MB (2^20 bytes) a second"),
+            ("fetch_extra_rss_mb", "fetch of 50 MB, more memory in the locator, MB"),
+            ("peak_rss_mb", "peak memory of all processes, with mapped files, MB"),
+        ],
+    };
+
+    fn heading(&self) -> String {
         let Self { people, pointers, members, database, processes, cores, .. } = self;
-        let table = FORM.table(&table::fields(self)?, before);
         let where_it_ran = format!("{processes} process(es) on {database}, {cores} cores");
-        Ok(format!(
-            "{people} records and {pointers} pointers of {members} members; {where_it_ran}\n\n{table}"
-        ))
+        format!("{people} records and {pointers} pointers of {members} members; {where_it_ran}")
     }
 }
