@@ -386,7 +386,9 @@ impl Store for SqlStore {
 
     async fn standing(&self, records: &[RecordRef], now_us: i64) -> Result<Vec<Directive>, Error> {
         let mut query = standing_query("", records, now_us);
-        let rows: Vec<DirectiveRow> = query.build_query_as().fetch_all(&self.pools.read).await?;
+        let mut c = self.shelf.take().await?;
+        let rows: Vec<DirectiveRow> = query.build_query_as().fetch_all(&mut *c).await?;
+        self.shelf.keep(c);
         Ok(rows.into_iter().map(Directive::try_from).collect::<Result<_, _>>()?)
     }
 

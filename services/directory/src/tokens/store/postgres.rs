@@ -1,11 +1,11 @@
 //! Tokens on PostgreSQL.
 
-use signpost_common::db::postgres::Pools;
+use signpost_common::db::postgres::{Db, Pools};
 
 include!("sql.rs");
 
 /// Inserts those that are not there, in one statement; returns them.
-async fn insert(pools: &Pools, tokens: &[Used]) -> Result<Vec<(Vec<u8>,)>, sqlx::Error> {
+async fn insert(c: &mut sqlx::PgConnection, tokens: &[Used]) -> Result<Vec<(Vec<u8>,)>, sqlx::Error> {
     // In one order everywhere: two replicas that insert the same tokens must not wait for each other.
     let mut sorted: Vec<&Used> = tokens.iter().collect();
     sorted.sort_unstable_by_key(|used| used.token);
@@ -17,6 +17,6 @@ async fn insert(pools: &Pools, tokens: &[Used]) -> Result<Vec<(Vec<u8>,)>, sqlx:
     )
     .bind(hashes)
     .bind(forget)
-    .fetch_all(&pools.write)
+    .fetch_all(c)
     .await
 }

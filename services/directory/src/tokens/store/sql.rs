@@ -1,7 +1,7 @@
 // The one SQL text; included by `sqlite` and by `postgres`.
 
 use async_trait::async_trait;
-use signpost_common::db;
+use signpost_common::db::{self, shelf::Shelf};
 
 use crate::tokens::{Tokens, Used, first_of_each};
 
@@ -9,12 +9,14 @@ use crate::tokens::{Tokens, Used, first_of_each};
 #[derive(Debug)]
 pub struct SqlTokens {
     pools: Pools,
+    /// For every call.
+    notes: Shelf<Db>,
 }
 
 impl SqlTokens {
     /// Keeps them in this one.
     pub fn new(pools: Pools) -> Self {
-        Self { pools }
+        Self { notes: Shelf::new(pools.write.clone()), pools }
     }
 }
 
@@ -24,7 +26,10 @@ impl Tokens for SqlTokens {
         if tokens.is_empty() {
             return Ok(vec![]);
         }
-        Ok(first_of_each(tokens, insert(&self.pools, tokens).await?))
+        let mut c = self.notes.take().await?;
+        let inserted = insert(&mut c, tokens).await?;
+        self.notes.keep(c);
+        Ok(first_of_each(tokens, inserted))
     }
 
     async fn forget(&self, now_us: i64, most: i64) -> Result<u64, db::Error> {
