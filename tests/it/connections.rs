@@ -418,6 +418,8 @@ async fn a_member_renews_its_certificate_while_the_old_one_is_in_use() -> anyhow
     register(&cluster, "north", &folder.join("cert.pem")).await?;
     let after = Caller::new(&cluster, "north", &folder)?;
     after.comes_to("PERSON_UNKNOWN").await?;
+    // What was known of the old one before is forgotten by then.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     before.is_admitted().await?;
     revoke(&cluster, &old.join("cert.pem")).await?;
     before.comes_to("MEMBER_UNKNOWN").await?;
