@@ -182,15 +182,17 @@ async fn find(
             let request = MatchPatientRequest { demographics: Some(demographics) };
             let response = clients.mpi.clone().match_patient(context.request(request)).await;
             let response = response.map_err(error::of("index"))?.into_inner();
-            match convert::person_outcome(response) {
-                (outcome, _) if outcome.r#match() != PersonMatch::Certain => Ok((outcome, None)),
-                // It was joined with another while it was found.
-                (_, records) if records.is_empty() => Ok((not_found(), None)),
-                (outcome, records) => {
-                    let person = Person::new(outcome.person_id.clone(), records)?;
-                    Ok((outcome, Some(person)))
-                }
+            let (outcome, records) = convert::person_outcome(response);
+            if outcome.r#match() != PersonMatch::Certain {
+                return Ok((outcome, None));
             }
+            let person = match records.is_empty() {
+                // It was joined with another meanwhile, or the index is of an earlier release, which does not name them.
+                true => clients.person(context, By::PersonId(outcome.person_id.clone())).await?,
+                false => Some(Person::new(outcome.person_id.clone(), records)?),
+            };
+            let Some(person) = person else { return Ok((not_found(), None)) };
+            Ok((PersonOutcome { person_id: person.id.clone(), ..outcome }, Some(person)))
         }
         Subject::Record(record) => {
             let by = By::Record(convert::own_record(context, record)?);

@@ -9,7 +9,7 @@ use crate::tokens::{Tokens, Used, first_of_each};
 #[derive(Debug)]
 pub struct SqlTokens {
     pools: Pools,
-    /// For every call.
+    /// Connections that note tokens, which every call has done.
     notes: Shelf<Db>,
 }
 
